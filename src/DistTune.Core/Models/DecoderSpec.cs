@@ -1,0 +1,118 @@
+using System.Collections.Immutable;
+
+namespace DistTune.Core.Models;
+
+/// <summary>Non-linearity of the feed-forward block.</summary>
+public enum Activation
+{
+    /// <summary>x * sigmoid(x).</summary>
+    Silu,
+}
+
+/// <summary>Root-mean-square norm: x * rsqrt(mean(x^2) + epsilon), then times the gain.</summary>
+/// <param name="Epsilon">Added to the mean square.</param>
+public sealed record NormSpec(double Epsilon);
+
+/// <summary>Rotary position embedding over pairs (i, i + dims/2) of each head.</summary>
+/// <param name="Theta">Base of the frequencies.</param>
+/// <param name="Dimensions">How many leading dimensions of a head rotate.</param>
+/// <param name="Scaling">How frequencies are stretched for long contexts; null leaves them.</param>
+public sealed record RotarySpec(double Theta, int Dimensions, RotaryScaling? Scaling);
+
+/// <summary>Base of the rotary scalings; each kind is a record of its own.</summary>
+public abstract record RotaryScaling;
+
+/// <summary>Frequencies divided by a factor.</summary>
+public sealed record LinearRotaryScaling(double Factor) : RotaryScaling;
+
+/// <summary>Llama 3's piecewise scaling.</summary>
+public sealed record Llama3RotaryScaling(double Factor, double LowFrequencyFactor, double HighFrequencyFactor, int OriginalMaxPositions) : RotaryScaling;
+
+/// <summary>A linear module of the base: y = W x + b with W [Out, In].</summary>
+/// <param name="Name">Dotted name without <c>.weight</c>, such as <c>model.layers.0.self_attn.q_proj</c>.</param>
+/// <param name="In">Input features.</param>
+/// <param name="Out">Output features.</param>
+/// <param name="HasBias">Whether there is a <c>.bias</c>.</param>
+/// <param name="Layer">Decoder layer, or the layer count for the output head.</param>
+public sealed record LinearModule(string Name, int In, int Out, bool HasBias, int Layer);
+
+/// <summary>
+/// A decoder described by data alone: what a family's <c>config.json</c> comes down to. Modeling builds one generic decoder from it,
+/// so that a new family is one file that fills this record.
+/// </summary>
+public sealed record DecoderSpec
+{
+    /// <summary>Name of the family, as in <c>model_type</c>.</summary>
+    public required string Family { get; init; }
+
+    /// <summary>V.</summary>
+    public required int VocabularySize { get; init; }
+
+    /// <summary>D, the width of the residual stream.</summary>
+    public required int HiddenSize { get; init; }
+
+    /// <summary>Width of the feed-forward block.</summary>
+    public required int IntermediateSize { get; init; }
+
+    /// <summary>Number of decoder layers.</summary>
+    public required int LayerCount { get; init; }
+
+    /// <summary>H, query heads.</summary>
+    public required int HeadCount { get; init; }
+
+    /// <summary>K, key and value heads; divides <see cref="HeadCount"/>.</summary>
+    public required int KeyValueHeadCount { get; init; }
+
+    /// <summary>Width of a head; need not be hidden / heads.</summary>
+    public required int HeadDimension { get; init; }
+
+    /// <summary>Longest sequence the base was made for.</summary>
+    public required int MaxPositions { get; init; }
+
+    /// <summary>The norm before attention, before the feed-forward block and at the end.</summary>
+    public required NormSpec Norm { get; init; }
+
+    /// <summary>The rotary embedding.</summary>
+    public required RotarySpec Rotary { get; init; }
+
+    /// <summary>The feed-forward non-linearity.</summary>
+    public Activation Activation { get; init; } = Activation.Silu;
+
+    /// <summary>Whether q, k, v have biases.</summary>
+    public bool QueryKeyValueBias { get; init; }
+
+    /// <summary>Whether the attention output projection has a bias.</summary>
+    public bool AttentionOutputBias { get; init; }
+
+    /// <summary>Whether gate, up and down have biases.</summary>
+    public bool FeedForwardBias { get; init; }
+
+    /// <summary>Whether the output head is the embedding.</summary>
+    public bool TiedHead { get; init; }
+
+    /// <summary>Beginning-of-sequence token, if the configuration names one.</summary>
+    public int? BeginToken { get; init; }
+
+    /// <summary>End-of-sequence tokens named by the configuration.</summary>
+    public ImmutableArray<int> EndTokens { get; init; } = [];
+
+    /// <summary>The linear modules in module order: per layer q, k, v, o, gate, up, down; then the head, if it is not tied.</summary>
+    public required ImmutableArray<LinearModule> Linears { get; init; }
+
+    /// <summary>Every weight of the base with its shape, in module order (embedding, layers with their norms, final norm, head).</summary>
+    public required ImmutableArray<WeightSpec> Weights { get; init; }
+}
+
+/// <summary>A weight of the base: its name as on disk in Hugging Face's naming, its shape, and the layer that owns it (-1 before the first).</summary>
+public sealed record WeightSpec(string Name, ImmutableArray<long> Shape, int Layer);
+
+/// <summary>Turns a <c>config.json</c> of one architecture into a <see cref="DecoderSpec"/>.</summary>
+public interface IModelFamily
+{
+    /// <summary>The values of <c>architectures[0]</c> this family answers to.</summary>
+    ImmutableArray<string> Architectures { get; }
+
+    /// <summary>Reads the configuration.</summary>
+    /// <exception cref="DistTuneException">A field is missing, of the wrong type, or of a kind that is not supported; the message names it.</exception>
+    DecoderSpec Describe(System.Text.Json.JsonElement config, string path);
+}

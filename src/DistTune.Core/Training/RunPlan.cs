@@ -1,0 +1,98 @@
+using System.Collections.Immutable;
+
+namespace DistTune.Core.Training;
+
+/// <summary>SHA-256 (lower-case hexadecimal) of everything a result depends on.</summary>
+/// <param name="Base">The base's weights and config.json.</param>
+/// <param name="Tokenizer">The tokenizer's files.</param>
+/// <param name="Template">The chat template's text; empty if none is used.</param>
+/// <param name="Data">The tokenised samples with their label spans.</param>
+/// <param name="Configuration">The configuration fields that can change the result.</param>
+public sealed record RunHashes(string Base, string Tokenizer, string Template, string Data, string Configuration);
+
+/// <summary>AdamW (Loshchilov and Hutter 2017, arXiv:1711.05101).</summary>
+public sealed record OptimizerSettings(double Beta1 = 0.9, double Beta2 = 0.999, double Epsilon = 1e-8, double WeightDecay = 0.0);
+
+/// <summary>How the learning rate moves.</summary>
+public enum ScheduleKind
+{
+    /// <summary>The same rate at every step; warmup is ignored.</summary>
+    Constant,
+
+    /// <summary>Linear warmup, then constant.</summary>
+    ConstantWithWarmup,
+
+    /// <summary>Linear warmup, then linear to zero.</summary>
+    Linear,
+
+    /// <summary>Linear warmup, then half a cosine to zero.</summary>
+    Cosine,
+}
+
+/// <summary>The learning-rate schedule.</summary>
+public sealed record ScheduleSettings(ScheduleKind Kind, double LearningRate, int WarmupSteps, int TotalSteps);
+
+/// <summary>The groups of every step; a pure function of configuration and data.</summary>
+public interface IGroupSource
+{
+    /// <summary>The groups of a training step, index ascending from 0; at least one.</summary>
+    ImmutableArray<GroupSpec> TrainingGroups(int step);
+
+    /// <summary>The held-out groups; empty if nothing is held out.</summary>
+    ImmutableArray<GroupSpec> EvaluationGroups(int step);
+
+    /// <summary>The sample prompts; empty if there are none.</summary>
+    ImmutableArray<GroupSpec> GenerationGroups(int step);
+}
+
+/// <summary>
+/// A run, resolved: whatever can change the result is here, and nothing else may. The same plan gives the same adapter on any number
+/// of workers.
+/// </summary>
+public sealed record RunPlan
+{
+    /// <summary>The run's identity, carried by every message.</summary>
+    public required string RunId { get; init; }
+
+    /// <summary>What the result depends on.</summary>
+    public required RunHashes Hashes { get; init; }
+
+    /// <summary>Folder or GGUF file of the base; workers read it from the same path or from their own.</summary>
+    public required string BaseModel { get; init; }
+
+    /// <summary>Whether the frozen base is held in bfloat16 (otherwise fp32).</summary>
+    public required bool BaseInBFloat16 { get; init; }
+
+    /// <summary>Whether each decoder layer is recomputed in backward from its saved input.</summary>
+    public required bool GradientCheckpointing { get; init; }
+
+    /// <summary>Seed of everything random.</summary>
+    public required ulong Seed { get; init; }
+
+    /// <summary>What is trained.</summary>
+    public required AdapterSettings Adapter { get; init; }
+
+    /// <summary>The trained tensors.</summary>
+    public required ParameterLayout Layout { get; init; }
+
+    /// <summary>The optimizer.</summary>
+    public required OptimizerSettings Optimizer { get; init; }
+
+    /// <summary>The schedule.</summary>
+    public required ScheduleSettings Schedule { get; init; }
+
+    /// <summary>Global gradient norm above which gradients are scaled down; null never clips.</summary>
+    public required double? MaxGradientNorm { get; init; }
+
+    /// <summary>Number of optimizer steps.</summary>
+    public required int Steps { get; init; }
+
+    /// <summary>Number of optimizer steps an epoch.</summary>
+    public required int StepsPerEpoch { get; init; }
+
+    /// <summary>Evaluate after every so many steps, besides before the first and after the last; null for only those two.</summary>
+    public int? EvaluationInterval { get; init; }
+
+    /// <summary>The groups of every step.</summary>
+    public required IGroupSource Groups { get; init; }
+}
