@@ -27,10 +27,76 @@ public enum ScheduleKind
 
     /// <summary>Linear warmup, then half a cosine to zero.</summary>
     Cosine,
+
+    /// <summary>Linear warmup, then a cosine to zero that starts anew <see cref="ScheduleOptions.Cycles"/> times.</summary>
+    CosineWithRestarts,
+
+    /// <summary>Linear warmup, then half a cosine to <see cref="ScheduleOptions.MinimumShare"/>.</summary>
+    CosineWithMinimum,
+
+    /// <summary>As <see cref="CosineWithMinimum"/>, one step ahead: step 0 already moves and the last step reaches the minimum.</summary>
+    CosineWarmupWithMinimum,
+
+    /// <summary>Linear warmup, then a power of the remaining share down to <see cref="ScheduleOptions.EndRate"/>.</summary>
+    Polynomial,
+
+    /// <summary>Linear warmup, then one over the square root of the step.</summary>
+    InverseSquareRoot,
+
+    /// <summary>Warmup, a plateau, and a decay over the last <see cref="ScheduleOptions.DecaySteps"/>.</summary>
+    WarmupStableDecay,
+}
+
+/// <summary>Shape of a ramp of <see cref="ScheduleKind.WarmupStableDecay"/>.</summary>
+public enum RampShape
+{
+    /// <summary>A straight line.</summary>
+    Linear,
+
+    /// <summary>Half a cosine.</summary>
+    Cosine,
+
+    /// <summary>One minus a square root.</summary>
+    OneMinusSquareRoot,
+}
+
+/// <summary>What single kinds of schedule take besides warmup and total; each is ignored by the kinds that do not name it.</summary>
+public sealed record ScheduleOptions
+{
+    /// <summary>Cosines: number of cycles; null is the kind's own (half a cycle, or one restart).</summary>
+    public double? Cycles { get; init; }
+
+    /// <summary>The share of the rate that is never undercut.</summary>
+    public double MinimumShare { get; init; }
+
+    /// <summary><see cref="ScheduleKind.CosineWarmupWithMinimum"/>: share of the rate at step 0; null starts at one warmup step.</summary>
+    public double? WarmupStartShare { get; init; }
+
+    /// <summary><see cref="ScheduleKind.Polynomial"/>: the exponent.</summary>
+    public double Power { get; init; } = 1;
+
+    /// <summary><see cref="ScheduleKind.Polynomial"/>: the rate at the end.</summary>
+    public double EndRate { get; init; } = 1e-7;
+
+    /// <summary><see cref="ScheduleKind.InverseSquareRoot"/>: null is the warmup, or 10000 without one.</summary>
+    public int? Timescale { get; init; }
+
+    /// <summary><see cref="ScheduleKind.WarmupStableDecay"/>: steps of the decay.</summary>
+    public int DecaySteps { get; init; }
+
+    /// <summary><see cref="ScheduleKind.WarmupStableDecay"/>: shape of the warmup.</summary>
+    public RampShape WarmupShape { get; init; } = RampShape.Linear;
+
+    /// <summary><see cref="ScheduleKind.WarmupStableDecay"/>: shape of the decay.</summary>
+    public RampShape DecayShape { get; init; } = RampShape.Cosine;
 }
 
 /// <summary>The learning-rate schedule.</summary>
-public sealed record ScheduleSettings(ScheduleKind Kind, double LearningRate, int WarmupSteps, int TotalSteps);
+public sealed record ScheduleSettings(ScheduleKind Kind, double LearningRate, int WarmupSteps, int TotalSteps)
+{
+    /// <summary>What single kinds take besides.</summary>
+    public ScheduleOptions Options { get; init; } = new();
+}
 
 /// <summary>The groups of every step; a pure function of configuration and data.</summary>
 public interface IGroupSource
