@@ -1,0 +1,117 @@
+using System.Collections.Immutable;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+
+namespace DistTune.Core.Text;
+
+/// <summary>Finds and reads the files of a tokenizer folder.</summary>
+internal static class TokenizerFiles
+{
+    internal const string TokenizerFile = "tokenizer.json";
+    internal const string ConfigFile = "tokenizer_config.json";
+    internal const string SpecialTokensFile = "special_tokens_map.json";
+
+    private const long MaximumBytes = 512L << 20;
+
+    private static readonly string[] Roles = ["bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token"];
+
+    internal static Tokenizer Load(string path)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        var file = Directory.Exists(path) ? Path.Combine(path, TokenizerFile) : path;
+        var folder = Path.GetDirectoryName(Path.GetFullPath(file))!;
+        if (!File.Exists(file))
+        {
+            throw new DistTuneException(FaultKind.Configuration, $"There is no {TokenizerFile} at '{path}'. Give the folder of a Hugging Face model, or the file itself.");
+        }
+
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        var bytes = Read(file);
+        Append(hash, TokenizerFile, bytes);
+        TokenizerDefinition definition;
+        using (var document = Parse(file, bytes))
+        {
+            definition = TokenizerJsonReader.Read(document.RootElement, file);
+        }
+
+        var special = SpecialTokenNames.None;
+        foreach (var name in new[] { SpecialTokensFile, ConfigFile })
+        {
+            var beside = Path.Combine(folder, name);
+            if (!File.Exists(beside))
+            {
+                continue;
+            }
+
+            var content = Read(beside);
+            Append(hash, name, content);
+            using var document = Parse(beside, content);
+            special = Overlay(special, document.RootElement);
+        }
+
+        return new Tokenizer(definition, special, Convert.ToHexStringLower(hash.GetHashAndReset()));
+    }
+
+    internal static byte[] Read(string file)
+    {
+        var length = new FileInfo(file).Length;
+        return length <= MaximumBytes
+            ? File.ReadAllBytes(file)
+            : throw new DistTuneException(FaultKind.InvalidFile, $"'{file}' has {length} bytes; a tokenizer's files have at most {MaximumBytes}. Check what the file is.");
+    }
+
+    internal static JsonDocument Parse(string file, byte[] bytes)
+    {
+        try
+        {
+            var content = bytes.AsMemory();
+            return JsonDocument.Parse(content.Span.StartsWith(Encoding.UTF8.Preamble) ? content[3..] : content);
+        }
+        catch (JsonException error)
+        {
+            throw new DistTuneException(FaultKind.InvalidFile, $"'{file}' is not JSON: line {error.LineNumber + 1}, byte {error.BytePositionInLine}. Fetch the file again.", error);
+        }
+    }
+
+    /// <summary>A token's text, written as a string or as an object with <c>content</c>; null for anything else.</summary>
+    internal static string? TokenText(JsonElement element) => element.ValueKind switch
+    {
+        JsonValueKind.String => element.GetString(),
+        JsonValueKind.Object when element.TryGetProperty("content", out var content) && content.ValueKind == JsonValueKind.String => content.GetString(),
+        _ => null,
+    };
+
+    private static SpecialTokenNames Overlay(SpecialTokenNames names, JsonElement root)
+    {
+        if (root.ValueKind != JsonValueKind.Object)
+        {
+            return names;
+        }
+
+        foreach (var role in Roles)
+        {
+            if (!root.TryGetProperty(role, out var element) || TokenText(element) is not { } text)
+            {
+                continue;
+            }
+
+            names = role switch
+            {
+                "bos_token" => names with { Bos = text },
+                "eos_token" => names with { Eos = text },
+                "pad_token" => names with { Pad = text },
+                "unk_token" => names with { Unknown = text },
+                _ => names with { Other = names.Other.SetItem(role, text) },
+            };
+        }
+
+        return names;
+    }
+
+    private static void Append(IncrementalHash hash, string name, byte[] content)
+    {
+        hash.AppendData(Encoding.UTF8.GetBytes(string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{name} {content.Length}\n")));
+        hash.AppendData(content);
+    }
+}
