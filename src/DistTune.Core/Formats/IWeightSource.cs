@@ -22,6 +22,9 @@ public enum WeightType
 
     /// <summary>A block-quantised GGUF type; it can only be read as fp32.</summary>
     Quantized,
+
+    /// <summary>Any other type; it is listed, and reading it is an error that names it.</summary>
+    Other,
 }
 
 /// <summary>Name, type and shape (row-major, Hugging Face order) of a stored weight.</summary>

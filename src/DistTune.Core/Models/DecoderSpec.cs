@@ -96,6 +96,9 @@ public sealed record DecoderSpec
     /// <summary>End-of-sequence tokens named by the configuration.</summary>
     public ImmutableArray<int> EndTokens { get; init; } = [];
 
+    /// <summary>Standard deviation of the matrices of a model that is trained from scratch.</summary>
+    public double InitializerRange { get; init; } = 0.02;
+
     /// <summary>The linear modules in module order: per layer q, k, v, o, gate, up, down; then the head, if it is not tied.</summary>
     public required ImmutableArray<LinearModule> Linears { get; init; }
 
@@ -103,7 +106,7 @@ public sealed record DecoderSpec
     public required ImmutableArray<WeightSpec> Weights { get; init; }
 }
 
-/// <summary>A weight of the base: its name as on disk in Hugging Face's naming, its shape, and the layer that owns it (-1 before the first).</summary>
+/// <summary>A weight of the base: its name as on disk in Hugging Face's naming, its shape, and the layer that owns it (-1 before the first, the layer count after the last).</summary>
 public sealed record WeightSpec(string Name, ImmutableArray<long> Shape, int Layer);
 
 /// <summary>Turns a <c>config.json</c> of one architecture into a <see cref="DecoderSpec"/>.</summary>

@@ -1,0 +1,33 @@
+using System.Text.Json;
+
+namespace DistTune.Core.Formats;
+
+/// <summary>Reads a foreign JSON file with its size, depth and keys bounded.</summary>
+internal static class JsonFile
+{
+    private const int MaxDepth = 32;
+
+    /// <summary>Reads and parses the file; duplicate keys are refused.</summary>
+    /// <exception cref="DistTuneException">The file is missing, longer than <paramref name="maxBytes"/> or not JSON.</exception>
+    public static JsonDocument Read(string path, long maxBytes = 16_000_000)
+    {
+        try
+        {
+            using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read);
+            if (stream.Length > maxBytes)
+            {
+                throw FileFault.Of(path, $"it has {stream.Length} bytes; at most {maxBytes} are read", "Check that it is the file it should be.");
+            }
+
+            return JsonDocument.Parse(stream, new JsonDocumentOptions { MaxDepth = MaxDepth, AllowDuplicateProperties = false });
+        }
+        catch (JsonException error)
+        {
+            throw FileFault.Of(path, $"it is not valid JSON ({error.Message})", "Correct the file or fetch it again.", error);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw FileFault.Of(path, $"it cannot be read ({error.Message})", "Check the path and its permissions.", error);
+        }
+    }
+}

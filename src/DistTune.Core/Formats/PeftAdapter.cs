@@ -1,0 +1,148 @@
+using System.Collections.Immutable;
+using DistTune.Core.Training;
+
+namespace DistTune.Core.Formats;
+
+/// <summary>A LoRA adapter in the folder format of PEFT: adapter_config.json, adapter_model.safetensors and a model card.</summary>
+public sealed class PeftAdapter
+{
+    /// <summary>The configuration's file name.</summary>
+    public const string ConfigName = "adapter_config.json";
+
+    /// <summary>The weights' file name.</summary>
+    public const string WeightsName = "adapter_model.safetensors";
+
+    /// <summary>The model card's file name.</summary>
+    public const string CardName = "README.md";
+
+    private readonly string _folder;
+    private readonly Dictionary<string, (ImmutableArray<long> Shape, float[] Values)> _tensors;
+
+    private PeftAdapter(string folder, AdapterSettings settings, string? baseModel, Dictionary<string, (ImmutableArray<long>, float[])> tensors)
+    {
+        _folder = folder;
+        _tensors = tensors;
+        Settings = settings;
+        BaseModel = baseModel;
+    }
+
+    /// <summary>Rank, alpha and targets, so that <see cref="AdapterLayout.Create"/> gives this adapter's layout.</summary>
+    public AdapterSettings Settings { get; }
+
+    /// <summary>The base model that the adapter names, if any.</summary>
+    public string? BaseModel { get; }
+
+    /// <summary>The tensors' names, sorted.</summary>
+    public ImmutableArray<string> Names => [.. _tensors.Keys.Order(StringComparer.Ordinal)];
+
+    /// <summary>Writes the folder, reads it back, compares every value, and only then gives it its name.</summary>
+    /// <param name="folder">The adapter's folder.</param>
+    /// <param name="layout">The trained tensors, as <see cref="AdapterLayout.Create"/> made them for LoRA.</param>
+    /// <param name="values">The flat vector.</param>
+    /// <param name="settings">Rank, alpha, targets.</param>
+    /// <param name="baseModel">Name or path of the base, as loaders resolve it.</param>
+    /// <param name="card">What the model card says beyond that.</param>
+    /// <exception cref="DistTuneException">A value is not finite, or what was written does not read back as it should.</exception>
+    public static void Save(string folder, ParameterLayout layout, ReadOnlySpan<float> values, AdapterSettings settings, string baseModel, AdapterCard? card = null)
+    {
+        ArgumentNullException.ThrowIfNull(layout);
+        ArgumentNullException.ThrowIfNull(settings);
+        if (settings.Kind != AdapterKind.Lora)
+        {
+            throw new ArgumentException("Only a LoRA adapter has this format; all weights are saved as a model folder.", nameof(settings));
+        }
+
+        FlatTensors.Check(layout, values);
+        var copy = values.ToArray();
+        AtomicFile.WriteFolder(
+            folder,
+            staging =>
+            {
+                AtomicFile.WriteText(Path.Combine(staging, CardName), (card ?? new AdapterCard()).Render(layout, settings, baseModel));
+                AtomicFile.WriteText(Path.Combine(staging, ConfigName), PeftConfig.Render(layout, settings, baseModel));
+                FlatTensors.Write(Path.Combine(staging, WeightsName), layout, copy, WeightType.Float32);
+            },
+            staging =>
+            {
+                if (!Load(staging).ToVector(layout).AsSpan().SequenceEqual(copy))
+                {
+                    throw FileFault.Of(folder, "the adapter that was written does not read back equal", "Check the disk; the adapter was not published.");
+                }
+            });
+    }
+
+    /// <summary>Reads a folder that PEFT or DistTune wrote. bf16 and fp16 values are widened to fp32.</summary>
+    /// <exception cref="DistTuneException">A file is missing or damaged, or the adapter is of a kind that is not supported; the message names the field.</exception>
+    public static PeftAdapter Load(string folder)
+    {
+        var configPath = Path.Combine(folder, ConfigName);
+        if (!File.Exists(configPath))
+        {
+            throw new DistTuneException(FaultKind.Configuration, $"There is no {ConfigName} in '{folder}'. Name a PEFT adapter's folder.");
+        }
+
+        var weightsPath = Path.Combine(folder, WeightsName);
+        if (!File.Exists(weightsPath))
+        {
+            var pickle = File.Exists(Path.Combine(folder, "adapter_model.bin"));
+            throw FileFault.Of(folder, $"it holds no {WeightsName}", pickle ? "adapter_model.bin is a pickle file and is never opened; save the adapter as safetensors." : "Fetch the adapter again.");
+        }
+
+        var tensors = ReadTensors(weightsPath);
+        var (settings, baseModel) = PeftConfig.Read(configPath, tensors.Keys);
+        return new PeftAdapter(folder, settings, baseModel, tensors);
+    }
+
+    /// <summary>Lays the tensors out as a flat vector.</summary>
+    /// <param name="layout">The layout they must fill exactly.</param>
+    /// <param name="zeroMissingB">Takes a missing B as zero, for adapters that were saved before training without it.</param>
+    /// <exception cref="DistTuneException">Tensors are missing, left over or of another shape; the message lists them.</exception>
+    public float[] ToVector(ParameterLayout layout, bool zeroMissingB = false)
+    {
+        ArgumentNullException.ThrowIfNull(layout);
+        var faults = new List<string>();
+        var values = new float[layout.Length];
+        foreach (var entry in layout.Entries)
+        {
+            if (!_tensors.TryGetValue(entry.Name, out var tensor))
+            {
+                if (!(zeroMissingB && entry.Name.EndsWith(AdapterLayout.SuffixB, StringComparison.Ordinal)))
+                {
+                    faults.Add($"missing: {entry.Name}");
+                }
+            }
+            else if (!tensor.Shape.SequenceEqual(entry.Shape))
+            {
+                faults.Add($"shape [{string.Join(", ", tensor.Shape)}] instead of [{string.Join(", ", entry.Shape)}]: {entry.Name}");
+            }
+            else
+            {
+                tensor.Values.CopyTo(values.AsSpan((int)entry.Offset));
+            }
+        }
+
+        faults.AddRange(_tensors.Keys.Except(layout.Entries.Select(entry => entry.Name), StringComparer.Ordinal).Order(StringComparer.Ordinal).Select(name => $"not expected: {name}"));
+        return faults.Count == 0 ? values : throw Mismatch(faults);
+    }
+
+    private static Dictionary<string, (ImmutableArray<long>, float[])> ReadTensors(string path)
+    {
+        using var file = SafetensorsFile.Open(path);
+        var tensors = new Dictionary<string, (ImmutableArray<long>, float[])>(StringComparer.Ordinal);
+        foreach (var weight in file.Weights)
+        {
+            var values = new float[weight.Length];
+            file.ReadFloat32(weight.Name, values);
+            tensors.Add(weight.Name, (weight.Shape, values));
+        }
+
+        return tensors;
+    }
+
+    private DistTuneException Mismatch(List<string> faults)
+    {
+        const int Shown = 8;
+        var listed = string.Join("; ", faults.Take(Shown)) + (faults.Count > Shown ? $"; and {faults.Count - Shown} more" : "");
+        return FileFault.Of(_folder, $"{faults.Count} tensors do not fit the run's adapter ({listed})", "Use the adapter's own base model, rank and target_modules.");
+    }
+}
