@@ -1,0 +1,29 @@
+using System.Diagnostics;
+using DistTune.Core.Optimization;
+using DistTune.Core.Training;
+
+namespace DistTune.Engine;
+
+/// <summary>What an optimizer step made.</summary>
+internal readonly record struct OptimizerStepResult(AdapterVersion Adapter, string GradientSha256, double GradientNorm, double LearningRate, int NonFinite);
+
+/// <summary>Turns a reduced gradient into the next adapter version: one division, norm, clip, AdamW.</summary>
+internal sealed class AdapterOptimizer(RunPlan plan)
+{
+    private readonly AdamW _adamW = new(plan.Layout, plan.Optimizer);
+    private readonly LearningRateSchedule _schedule = new(plan.Schedule);
+
+    /// <summary>Takes the step. The gradient is of the loss sum and is divided in place.</summary>
+    /// <returns>The next version; unusable if <see cref="OptimizerStepResult.NonFinite"/> is not -1.</returns>
+    public OptimizerStepResult Step(int step, AdapterVersion adapter, Span<float> gradient, long trainedTokens)
+    {
+        Debug.Assert(_adamW.StepCount == step, "Every optimizer step is taken once, in order.");
+        var gradientSha256 = FlatVector.Sha256(gradient);
+        var rate = _schedule.RateAt(step);
+        FlatVector.Divide(gradient, trainedTokens);
+        var norm = GradientClipping.Norm(gradient);
+        var values = adapter.Values.ToArray();
+        _adamW.Step(values, gradient, rate, GradientClipping.Factor(norm, plan.MaxGradientNorm));
+        return new OptimizerStepResult(FlatVector.ToAdapterVersion(values), gradientSha256, norm, rate, FlatVector.IndexOfNonFinite(values));
+    }
+}

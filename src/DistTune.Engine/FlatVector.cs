@@ -1,0 +1,96 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using DistTune.Core.Training;
+
+namespace DistTune.Engine;
+
+/// <summary>Element-wise work on flat fp32 vectors. Each operation is correctly rounded, so the vector width does not show.</summary>
+public static class FlatVector
+{
+    private const int HashBlockBytes = 1 << 20;
+
+    /// <summary>An adapter version from its values, addressed by their hash.</summary>
+    public static AdapterVersion ToAdapterVersion(ReadOnlyMemory<float> values) => new(Sha256(values.Span), values);
+
+    /// <summary>Lower-case hexadecimal SHA-256 of the values as little-endian fp32.</summary>
+    public static string Sha256(ReadOnlySpan<float> values)
+    {
+        if (!BitConverter.IsLittleEndian)
+        {
+            throw new PlatformNotSupportedException("Adapters are addressed by their little-endian bytes; this machine is big-endian.");
+        }
+
+        // In blocks, because a vector may be longer in bytes than a span can be.
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        while (!values.IsEmpty)
+        {
+            var block = values[..Math.Min(values.Length, HashBlockBytes / sizeof(float))];
+            hash.AppendData(MemoryMarshal.AsBytes(block));
+            values = values[block.Length..];
+        }
+
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+
+    /// <summary>Adds <paramref name="right"/> to <paramref name="left"/>.</summary>
+    internal static void AddTo(Span<float> left, ReadOnlySpan<float> right)
+    {
+        var leftVectors = MemoryMarshal.Cast<float, Vector<float>>(left);
+        var rightVectors = MemoryMarshal.Cast<float, Vector<float>>(right[..left.Length]);
+        for (var i = 0; i < leftVectors.Length; i++)
+        {
+            leftVectors[i] += rightVectors[i];
+        }
+
+        for (var i = leftVectors.Length * Vector<float>.Count; i < left.Length; i++)
+        {
+            left[i] += right[i];
+        }
+    }
+
+    /// <summary>Divides every element.</summary>
+    internal static void Divide(Span<float> values, float divisor)
+    {
+        var vectors = MemoryMarshal.Cast<float, Vector<float>>(values);
+        var divisors = new Vector<float>(divisor);
+        for (var i = 0; i < vectors.Length; i++)
+        {
+            vectors[i] /= divisors;
+        }
+
+        for (var i = vectors.Length * Vector<float>.Count; i < values.Length; i++)
+        {
+            values[i] /= divisor;
+        }
+    }
+
+    /// <summary>Index of the first NaN or infinity, or -1.</summary>
+    internal static int IndexOfNonFinite(ReadOnlySpan<float> values)
+    {
+        // Exponent bits all set is what NaN and infinity share; signs masked away, both compare at or above infinity as integers.
+        var bits = MemoryMarshal.Cast<float, int>(values);
+        var vectors = MemoryMarshal.Cast<int, Vector<int>>(bits);
+        var magnitude = new Vector<int>(0x7FFF_FFFF);
+        var infinity = new Vector<int>(0x7F80_0000);
+        var whole = vectors.Length * Vector<int>.Count;
+        for (var i = 0; i < vectors.Length; i++)
+        {
+            if (Vector.GreaterThanOrEqualAny(vectors[i] & magnitude, infinity))
+            {
+                whole = i * Vector<int>.Count;
+                break;
+            }
+        }
+
+        for (var i = whole; i < values.Length; i++)
+        {
+            if (!float.IsFinite(values[i]))
+            {
+                return i;
+            }
+        }
+
+        return -1;
+    }
+}

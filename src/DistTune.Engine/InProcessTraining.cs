@@ -1,0 +1,60 @@
+using System.Globalization;
+using DistTune.Core.Training;
+
+namespace DistTune.Engine;
+
+/// <summary>A run with its workers in this process: the same Engine as the distributed run, without a wire.</summary>
+public static class InProcessTraining
+{
+    /// <summary>Runs a plan to its end.</summary>
+    /// <param name="plan">The plan.</param>
+    /// <param name="initialAdapter">The adapter to start from (see <see cref="FlatVector.ToAdapterVersion"/>).</param>
+    /// <param name="computers">One computer a worker; they stay the caller's.</param>
+    /// <param name="observer">Sees the progress.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="cancellationToken">Stops the run.</param>
+    /// <exception cref="DistTune.Core.DistTuneException">The run failed.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    public static async Task<RunResult> RunAsync(
+        RunPlan plan,
+        AdapterVersion initialAdapter,
+        IReadOnlyList<IGroupComputer> computers,
+        IRunObserver observer,
+        TimeProvider time,
+        CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(plan);
+        ArgumentNullException.ThrowIfNull(computers);
+        ArgumentOutOfRangeException.ThrowIfZero(computers.Count, nameof(computers));
+
+        // All workers are here from the start; there is nobody to give an overdue group to who would be any faster.
+        var options = new EngineOptions { WorkersToStart = computers.Count, LeaseDuration = TimeSpan.FromDays(1), BackupAfter = TimeSpan.FromDays(1) };
+        using var registry = new RunRegistry(options, time);
+        var run = registry.Add(plan, initialAdapter, new InMemoryRunJournal(), observer);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        var fingerprint = WorkerFingerprint.Of("in-process", plan.Hashes.Base);
+        var workers = computers
+            .Select((computer, rank) => new LocalWorker(
+                registry, registry.Register(string.Create(CultureInfo.InvariantCulture, $"worker-{rank}"), rank, computer.Slots, fingerprint), computer))
+            .Select(worker => worker.RunAsync(stop.Token))
+            .ToList();
+        try
+        {
+            var running = run.RunAsync(stop.Token);
+            await Task.WhenAny([running, .. workers]).ConfigureAwait(false);
+            if (!running.IsCompleted)
+            {
+                // A worker broke before the run ended: its exception is the cause, whatever follows from it.
+                await await Task.WhenAny(workers).ConfigureAwait(false);
+            }
+
+            return await running.ConfigureAwait(false);
+        }
+        finally
+        {
+            registry.DrainAll();
+            await stop.CancelAsync().ConfigureAwait(false);
+            await Task.WhenAll(workers).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+}

@@ -1,0 +1,268 @@
+using System.Globalization;
+using DistTune.Core.Training;
+
+namespace DistTune.Engine;
+
+/// <content>Leases and results: called by many workers at once.</content>
+public sealed partial class RunExecution
+{
+    /// <summary>Leases one group to a worker, or null if there is nothing for it.</summary>
+    internal Grant? TryGrant(WorkerSession worker)
+    {
+        Grant grant;
+        lock (_gate)
+        {
+            if (_work is not { } work || _run.Stage is not { } stage || work.TryLease(worker, Usual(stage.Kind)) is not { } leased)
+            {
+                return null;
+            }
+
+            grant = new Grant(
+                leased.Work.Spec, stage.AdapterSha256, leased.Lease.Attempt, _options.LeaseDuration, _run.Term, _span?.Id, leased.Lease.Revoked);
+            foreach (var other in leased.Work.Leases.Where(lease => lease.Attempt != leased.Lease.Attempt))
+            {
+                _events.Enqueue(new GroupReleased(Plan.RunId, grant.Key, other.Worker.Name, $"overdue; {worker.Name} computes it as well"));
+            }
+        }
+
+        Publish();
+        return grant;
+    }
+
+    /// <summary>Starts to take a training group's gradient, or says why it is not wanted.</summary>
+    internal (GradientUpload? Upload, SubmitVerdict Refusal) BeginUpload(GrantReference reference)
+    {
+        lock (_gate)
+        {
+            if (StaleReason(reference) is { } stale)
+            {
+                return (null, new SubmitVerdict(SubmitStatus.Stale, stale));
+            }
+        }
+
+        return (new GradientUpload(Plan.Layout, _pool), default);
+    }
+
+    /// <summary>Renews a lease: called for every sign of progress, such as a layer or an uploaded chunk.</summary>
+    internal void Progress(GrantReference reference)
+    {
+        lock (_gate)
+        {
+            if (StaleReason(reference) is null && _work?.Find(reference.Group) is { } work)
+            {
+                _work.Renew(work, reference.Attempt);
+            }
+        }
+    }
+
+    /// <summary>
+    /// Takes a result. The first valid one of a group wins; a second one must have the same digest. The upload's buffer is owned by the
+    /// run if the result is accepted, else by the caller.
+    /// </summary>
+    /// <param name="worker">Who computed it.</param>
+    /// <param name="reference">The grant.</param>
+    /// <param name="outcome">Sums and counts.</param>
+    /// <param name="upload">The gradient; null for groups without one.</param>
+    /// <param name="gradientSha256">The hash the worker sent, or null where there was no wire between.</param>
+    internal SubmitVerdict Submit(
+        WorkerSession worker, GrantReference reference, GroupOutcome outcome, GradientUpload? upload, string? gradientSha256)
+    {
+        var verdict = SubmitOnce(worker, reference, outcome, upload, gradientSha256);
+        if (verdict.Status == SubmitStatus.Invalid)
+        {
+            Reject(worker, reference, verdict.Reason);
+        }
+
+        if (verdict.Status != SubmitStatus.Accepted)
+        {
+            _events.Enqueue(new ResultRefused(Plan.RunId, reference.Group, worker.Name, verdict));
+        }
+
+        Publish();
+        Wake();
+        return verdict;
+    }
+
+    /// <summary>Takes back a group from a worker that could not compute it.</summary>
+    internal void Reject(WorkerSession worker, GrantReference reference, string reason)
+    {
+        lock (_gate)
+        {
+            if (StaleReason(reference) is null && _work!.Find(reference.Group) is { Done: false } work)
+            {
+                _work.Release(work, reference.Attempt);
+                _events.Enqueue(new GroupReleased(Plan.RunId, reference.Group, worker.Name, reason));
+                if (++work.Failures >= _options.AttemptsPerGroup)
+                {
+                    FailUnderGate(string.Create(
+                        CultureInfo.InvariantCulture,
+                        $"The {reference.Group} failed {work.Failures} times, last on worker {worker.Name}: {reason}"));
+                }
+            }
+        }
+
+        Publish();
+        _workAppeared();
+        Wake();
+    }
+
+    /// <summary>Gives a lost worker's groups out again, at once.</summary>
+    internal void ReleaseWorker(WorkerSession worker, string reason, int workersLeft)
+    {
+        lock (_gate)
+        {
+            if (_run.Ended)
+            {
+                return;
+            }
+
+            var released = _work?.ReleaseAll(worker) ?? [];
+            _events.Enqueue(new WorkerLeft(Plan.RunId, worker.Name, worker.Rank, reason, released.Count, workersLeft));
+        }
+
+        Publish();
+        _workAppeared();
+    }
+
+    /// <summary>Takes back leases without progress and lets idle workers know of overdue groups.</summary>
+    internal void Sweep()
+    {
+        bool useful;
+        lock (_gate)
+        {
+            if (_work is not { } work || _run.Stage is not { } stage)
+            {
+                return;
+            }
+
+            var expired = work.ReleaseExpired();
+            foreach (var (group, lease) in expired)
+            {
+                _events.Enqueue(new GroupReleased(
+                    Plan.RunId,
+                    GroupKey.Of(group.Spec),
+                    lease.Worker.Name,
+                    string.Create(CultureInfo.InvariantCulture, $"no progress for {_options.LeaseDuration.TotalSeconds:0.#} s")));
+            }
+
+            useful = expired.Count > 0 || work.HasOverdue(Usual(stage.Kind));
+        }
+
+        if (useful)
+        {
+            Publish();
+            _workAppeared();
+        }
+    }
+
+    private SubmitVerdict SubmitOnce(
+        WorkerSession worker, GrantReference reference, GroupOutcome outcome, GradientUpload? upload, string? gradientSha256)
+    {
+        GroupSpec spec;
+        lock (_gate)
+        {
+            if (StaleReason(reference) is { } stale)
+            {
+                return new SubmitVerdict(SubmitStatus.Stale, stale);
+            }
+
+            spec = _work!.Find(reference.Group)!.Spec;
+        }
+
+        // Hashing and scanning are the long part and need no state.
+        if (ResultCheck.FindFault(spec, outcome, upload) is { } fault)
+        {
+            return new SubmitVerdict(SubmitStatus.Invalid, fault);
+        }
+
+        if (ResultCheck.FindNonFinite(outcome, upload, Plan.Layout) is { } nonFinite)
+        {
+            return FailFor(reference, $"The {reference.Group} on worker {worker.Name} is not finite: {nonFinite}. " +
+                "Lower learning_rate, or look at the group's samples.");
+        }
+
+        var sha256 = upload is null ? string.Empty : FlatVector.Sha256(upload.Values);
+        if (gradientSha256 is not null && !string.Equals(gradientSha256, sha256, StringComparison.Ordinal))
+        {
+            return new SubmitVerdict(SubmitStatus.Invalid, $"the gradient's SHA-256 is {sha256}, the worker sent {gradientSha256}");
+        }
+
+        return Take(worker, reference, outcome, upload, ResultDigest.Of(outcome, sha256));
+    }
+
+    private SubmitVerdict Take(WorkerSession worker, GrantReference reference, GroupOutcome outcome, GradientUpload? upload, string digest)
+    {
+        ReductionTree? reduction;
+        lock (_gate)
+        {
+            if (StaleReason(reference) is { } stale)
+            {
+                return new SubmitVerdict(SubmitStatus.Stale, stale);
+            }
+
+            if (_run.Stage!.Done.TryGetValue(reference.Group, out var first))
+            {
+                return Compare(first, worker, digest);
+            }
+
+            Record(new GroupDone(reference.Group, reference.Attempt, worker.Name, digest, outcome));
+            _work!.Finish(_work.Find(reference.Group)!, worker, reference.Attempt, outcome);
+            reduction = _reduction;
+        }
+
+        if (upload is not null && reduction is not null)
+        {
+            reduction.Add(reference.Group.Index, upload.Detach());
+        }
+
+        return new SubmitVerdict(SubmitStatus.Accepted, string.Empty);
+    }
+
+    private SubmitVerdict Compare(GroupDone first, WorkerSession worker, string digest)
+    {
+        if (string.Equals(first.Digest, digest, StringComparison.Ordinal))
+        {
+            return new SubmitVerdict(SubmitStatus.Duplicate, "the group has this result already");
+        }
+
+        Record(new DeterminismViolated(first.Group, first.Worker, first.Digest, worker.Name, digest));
+        var reason = $"The {first.Group} has two results: {first.Digest[..12]} from worker {first.Worker} and {digest[..12]} from worker " +
+            $"{worker.Name}. One of them does not compute deterministically; run without it.";
+        FailUnderGate(reason);
+        return new SubmitVerdict(SubmitStatus.Fatal, reason);
+    }
+
+    private SubmitVerdict FailFor(GrantReference reference, string reason)
+    {
+        lock (_gate)
+        {
+            if (StaleReason(reference) is { } stale)
+            {
+                return new SubmitVerdict(SubmitStatus.Stale, stale);
+            }
+
+            FailUnderGate(reason);
+        }
+
+        return new SubmitVerdict(SubmitStatus.Fatal, reason);
+    }
+
+    private string? StaleReason(GrantReference reference)
+    {
+        if (reference.Term != _run.Term)
+        {
+            return string.Create(CultureInfo.InvariantCulture, $"the term is {_run.Term}, the message has {reference.Term}");
+        }
+
+        if (_run.Stage is not { } stage || _work?.Find(reference.Group) is null)
+        {
+            return string.Create(CultureInfo.InvariantCulture, $"the {reference.Group} is not open; the run is {_run.State} at step {_run.Steps.Count}");
+        }
+
+        return string.Equals(stage.AdapterSha256, reference.AdapterSha256, StringComparison.Ordinal)
+            ? null
+            : $"the adapter is {stage.AdapterSha256}, the message has {reference.AdapterSha256}";
+    }
+
+    private TimeSpan Usual(StageKind kind) => _usualDuration.GetValueOrDefault(kind);
+}

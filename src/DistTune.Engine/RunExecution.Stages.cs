@@ -1,0 +1,173 @@
+using System.Collections.Immutable;
+using System.Diagnostics;
+using System.Globalization;
+using DistTune.Core.Training;
+
+namespace DistTune.Engine;
+
+/// <content>Stages: opened, measured, committed. Only <see cref="Advance"/> calls these, one at a time.</content>
+public sealed partial class RunExecution
+{
+    private void OpenMeasurement()
+    {
+        var step = _run.Steps.Count;
+        AnnounceStart(step);
+        ImmutableArray<GroupSpec> groups = [.. Plan.Groups.EvaluationGroups(step), .. Plan.Groups.GenerationGroups(step)];
+        if (groups.IsEmpty)
+        {
+            lock (_gate)
+            {
+                RecordUnlessEnded(new MeasurementClosed(step, null, 0, []));
+            }
+
+            return;
+        }
+
+        Open(StageKind.Measure, step, groups, "evaluate");
+    }
+
+    private void OpenStep()
+    {
+        var step = _run.Steps.Count;
+        var groups = Plan.Groups.TrainingGroups(step);
+        var trained = groups.Sum(group => group.TrainedTokens);
+        if (trained == 0)
+        {
+            Fail(string.Create(CultureInfo.InvariantCulture, $"Step {step} has {groups.Sum(group => group.TotalTokens)} tokens and trains none of them. " +
+                $"Check that the data has answers within sequence_len."));
+            return;
+        }
+
+        Open(StageKind.Train, step, groups, "train step");
+    }
+
+    private void Open(StageKind kind, int step, ImmutableArray<GroupSpec> groups, string span)
+    {
+        lock (_gate)
+        {
+            if (_run.Ended)
+            {
+                return;
+            }
+
+            Record(new StageOpened(kind, step, _adapter.Sha256, [.. groups.Select(GroupKey.Of)]));
+            _work = new StageWork(groups, _time, _options);
+            _reduction = kind == StageKind.Train ? new ReductionTree(groups.Length, _pool) : null;
+            _span = EngineTelemetry.StartRoot(span, Plan.RunId, step);
+        }
+
+        _workAppeared();
+    }
+
+    private void CloseMeasurement()
+    {
+        lock (_gate)
+        {
+            if (_work is not { } work || _run.Stage is not { } stage)
+            {
+                return;
+            }
+
+            var losses = stage.Results.Where(done => done.Group.Kind == GroupKind.Evaluate).Select(done => done.Outcome).ToList();
+            var tokens = losses.Sum(outcome => outcome.TrainedTokens);
+            var record = new MeasurementClosed(
+                stage.Step,
+                tokens > 0 ? losses.Sum(outcome => outcome.LossSum) / tokens : null,
+                tokens,
+                [.. stage.Results.Where(done => done.Group.Kind == GroupKind.Generate).SelectMany(done => done.Outcome.Continuations)]);
+            Record(record);
+            CloseWork(stage.Kind, work);
+            _events.Enqueue(new MeasurementFinished(Plan.RunId, record, _time.GetElapsedTime(work.Opened).TotalSeconds));
+        }
+    }
+
+    /// <returns>Whether there is more to do now; false while the last additions are still going on.</returns>
+    private bool CommitStep()
+    {
+        if (_reduction is not { Root: { } gradient } reduction || _work is not { } work || _run.Stage is not { } stage)
+        {
+            return false;
+        }
+
+        // The stage is complete and nothing else touches the root, so the long work is done outside of the gate.
+        var outcomes = stage.Results.Select(done => done.Outcome).ToList();
+        var tokens = outcomes.Sum(outcome => outcome.TrainedTokens);
+        var started = _time.GetTimestamp();
+        var result = _optimizer.Step(stage.Step, _adapter, gradient, tokens);
+        var optimizerTime = _time.GetElapsedTime(started);
+        if (!double.IsFinite(result.GradientNorm) || result.NonFinite >= 0)
+        {
+            Fail(string.Create(CultureInfo.InvariantCulture, $"Step {stage.Step}: gradient norm {result.GradientNorm} at learning rate " +
+                $"{result.LearningRate}; the groups were finite, their sum or the new adapter is not. Lower learning_rate."));
+            return false;
+        }
+
+        var record = new StepCommitted(
+            stage.Step,
+            result.GradientSha256,
+            result.Adapter.Sha256,
+            outcomes.Sum(outcome => outcome.LossSum) / tokens,
+            result.GradientNorm,
+            result.LearningRate,
+            tokens,
+            outcomes.Sum(outcome => outcome.TotalTokens));
+        lock (_gate)
+        {
+            if (_run.Ended)
+            {
+                return false;
+            }
+
+            Record(record);
+            Volatile.Write(ref _adapter, result.Adapter);
+            var now = _time.GetUtcNow();
+            EngineTelemetry.Record("optimizer step", _span, now, optimizerTime);
+            EngineTelemetry.Record("reduce", _span, now - optimizerTime, reduction.AddTime);
+            reduction.Release();
+            _reduction = null;
+            _events.Enqueue(Describe(record, work, reduction.AddTime, optimizerTime));
+            CloseWork(stage.Kind, work);
+        }
+
+        return true;
+    }
+
+    private StepFinished Describe(StepCommitted record, StageWork work, TimeSpan reduce, TimeSpan optimizer) => new(
+        Plan.RunId,
+        record,
+        Plan.Steps,
+        (double)(record.Step + 1) / Math.Max(1, Plan.StepsPerEpoch),
+        _run.TrainedTokens,
+        _run.TotalTokens,
+        _workers(),
+        _time.GetElapsedTime(work.Opened).TotalSeconds,
+        _time.GetElapsedTime(_started).TotalSeconds,
+        reduce.TotalSeconds,
+        optimizer.TotalSeconds,
+        [.. work.Reports]);
+
+    private void CloseWork(StageKind kind, StageWork work)
+    {
+        _usualDuration[kind] = work.Slowest;
+        _work = null;
+        _span?.Stop();
+        _span = null;
+    }
+
+    private void AnnounceStart(int step)
+    {
+        if (step == 0)
+        {
+            _started = _time.GetTimestamp();
+            _events.Enqueue(new RunStarted(Plan.RunId, Plan.Steps, Plan.StepsPerEpoch, _workers(), Plan.Layout.ParameterCount));
+        }
+    }
+
+    private void RecordUnlessEnded(RunRecord record)
+    {
+        if (!_run.Ended)
+        {
+            Record(record);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Globalization;
+using DistTune.Core;
+using DistTune.Core.Training;
+
+namespace DistTune.Engine;
+
+/// <summary>
+/// Does what <see cref="RunDecision"/> decides for one run: opens stages, leases groups, takes results, reduces, steps the optimizer.
+/// Every change of state is a record that is journalled before it is applied.
+/// </summary>
+public sealed partial class RunExecution
+{
+    private readonly Lock _gate = new();
+    private readonly Lock _advancing = new();
+    private readonly Lock _observing = new();
+    private readonly ConcurrentQueue<RunEvent> _events = new();
+    private readonly AsyncSignal _changed = new();
+    private readonly Func<int> _workers;
+    private readonly Action _workAppeared;
+    private readonly IRunJournal _journal;
+    private readonly IRunObserver _observer;
+    private readonly EngineOptions _options;
+    private readonly TimeProvider _time;
+    private readonly BufferPool _pool;
+    private readonly AdapterOptimizer _optimizer;
+    private readonly Dictionary<StageKind, TimeSpan> _usualDuration = [];
+    private TrainingRun _run = TrainingRun.Empty;
+    private AdapterVersion _adapter;
+    private StageWork? _work;
+    private ReductionTree? _reduction;
+    private Activity? _span;
+    private long _started;
+
+    internal RunExecution(RunPlan plan, AdapterVersion adapter, IRunJournal journal, IRunObserver observer, RunHost host)
+    {
+        if (adapter.Values.Length != plan.Layout.Length)
+        {
+            throw new DistTuneException(FaultKind.Failed, string.Create(
+                CultureInfo.InvariantCulture,
+                $"The initial adapter of run {plan.RunId} has {adapter.Values.Length} values, its layout {plan.Layout.Length}."));
+        }
+
+        Plan = plan;
+        _adapter = adapter;
+        _journal = journal;
+        _observer = observer;
+        _options = host.Options;
+        _time = host.Time;
+        _workers = host.Workers;
+        _workAppeared = host.WorkAppeared;
+        _pool = new BufferPool(plan.Layout);
+        _optimizer = new AdapterOptimizer(plan);
+        Record(new RunOpened(plan.RunId, plan.Hashes, adapter.Sha256));
+        Record(new TermBegun(_options.Term));
+    }
+
+    /// <summary>What the run was resolved to.</summary>
+    public RunPlan Plan { get; }
+
+    /// <summary>The run's state: immutable, as of now.</summary>
+    public TrainingRun Run => Volatile.Read(ref _run);
+
+    /// <summary>The current adapter version.</summary>
+    public AdapterVersion Adapter => Volatile.Read(ref _adapter);
+
+    /// <summary>Drives the run to its end.</summary>
+    /// <exception cref="DistTuneException">The run failed; the message names step, group and worker.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled; the run has not ended.</exception>
+    public async Task<RunResult> RunAsync(CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            var next = _changed.Next;
+            Advance();
+            if (Run.Ended)
+            {
+                break;
+            }
+
+            await next.WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+
+        var run = Run;
+        return run.State == RunState.Finished
+            ? new RunResult(Adapter, run.Steps, run.Measurements)
+            : throw new DistTuneException(FaultKind.Failed, run.Failure!);
+    }
+
+    /// <summary>Does everything that can be done now, then returns.</summary>
+    internal void Advance()
+    {
+        lock (_advancing)
+        {
+            while (AdvanceOnce())
+            {
+                Publish();
+            }
+        }
+
+        Publish();
+    }
+
+    /// <summary>Wakes the run, because a worker came or went.</summary>
+    internal void Wake() => _changed.Raise();
+
+    /// <summary>Ends the run as failed.</summary>
+    internal void Fail(string reason)
+    {
+        lock (_gate)
+        {
+            FailUnderGate(reason);
+        }
+
+        Publish();
+        Wake();
+    }
+
+    internal void Observe(RunEvent runEvent)
+    {
+        _events.Enqueue(runEvent);
+        Publish();
+    }
+
+    private bool AdvanceOnce()
+    {
+        RunAction action;
+        lock (_gate)
+        {
+            action = RunDecision.Next(_run, Plan, _workers(), _options.WorkersToStart);
+        }
+
+        switch (action)
+        {
+            case RunAction.OpenMeasurement:
+                OpenMeasurement();
+                return true;
+            case RunAction.OpenStep:
+                OpenStep();
+                return true;
+            case RunAction.CloseMeasurement:
+                CloseMeasurement();
+                return true;
+            case RunAction.CommitStep:
+                return CommitStep();
+            case RunAction.Finish:
+                lock (_gate)
+                {
+                    Record(new RunFinished(_adapter.Sha256));
+                    _events.Enqueue(new RunEnded(Plan.RunId, RunState.Finished, _adapter.Sha256, null));
+                }
+
+                _workAppeared();
+                return false;
+            default:
+                return false;
+        }
+    }
+
+    private void FailUnderGate(string reason)
+    {
+        if (_run.Ended)
+        {
+            return;
+        }
+
+        Record(new RunFailed(reason));
+        _work?.RevokeAll();
+        _work = null;
+        _reduction?.Release();
+        _reduction = null;
+        _span?.SetStatus(ActivityStatusCode.Error, reason);
+        _span?.Stop();
+        _span = null;
+        _events.Enqueue(new RunEnded(Plan.RunId, RunState.Failed, _adapter.Sha256, reason));
+        _workAppeared();
+    }
+
+    private void Record(RunRecord record)
+    {
+        // Applied first, so that a record that does not follow never reaches the journal; visible only once it is durable.
+        var next = _run.Apply(record);
+        _journal.Append(record);
+        Volatile.Write(ref _run, next);
+    }
+
+    // Events are queued under the gate, in order, and handed out outside of it: a slow terminal never holds up a result.
+    private void Publish()
+    {
+        lock (_observing)
+        {
+            while (_events.TryDequeue(out var runEvent))
+            {
+                _observer.Observe(runEvent);
+            }
+        }
+    }
+}
+
+/// <summary>What a run needs of the registry it lives in.</summary>
+internal sealed record RunHost(EngineOptions Options, TimeProvider Time, Func<int> Workers, Action WorkAppeared);

@@ -1,0 +1,121 @@
+using System.Collections.Immutable;
+using System.Diagnostics;
+
+namespace DistTune.Engine;
+
+/// <summary>Where a run stands.</summary>
+public enum RunState
+{
+    /// <summary>Waiting for enough workers.</summary>
+    Registering,
+
+    /// <summary>Groups are being leased.</summary>
+    Running,
+
+    /// <summary>All steps are taken.</summary>
+    Finished,
+
+    /// <summary>It cannot go on; <see cref="TrainingRun.Failure"/> says why.</summary>
+    Failed,
+}
+
+/// <summary>The groups that may be leased now.</summary>
+/// <param name="Kind">Training or measuring.</param>
+/// <param name="Step">The step.</param>
+/// <param name="AdapterSha256">The adapter version they are computed with.</param>
+/// <param name="Groups">All groups.</param>
+/// <param name="Done">The accepted results.</param>
+public sealed record OpenStage(
+    StageKind Kind,
+    int Step,
+    string AdapterSha256,
+    ImmutableArray<GroupKey> Groups,
+    ImmutableDictionary<GroupKey, GroupDone> Done)
+{
+    /// <summary>Whether every group has its result.</summary>
+    public bool Complete => Done.Count == Groups.Length;
+
+    /// <summary>The results in plan order; only for a complete stage.</summary>
+    public IEnumerable<GroupDone> Results => Groups.Select(group => Done[group]);
+}
+
+/// <summary>
+/// A run as the fold of its records. Immutable and pure: the same records give the same state, whoever applies them, so that a run
+/// can be recovered, simulated and inspected from its journal alone. What to do next is <see cref="RunDecision"/>'s matter, doing it
+/// <see cref="RunExecution"/>'s.
+/// </summary>
+public sealed record TrainingRun
+{
+    /// <summary>The state before the first record.</summary>
+    public static TrainingRun Empty { get; } = new();
+
+    /// <summary>The run's identity; empty before it is opened.</summary>
+    public string RunId { get; private init; } = string.Empty;
+
+    /// <summary>Where the run stands.</summary>
+    public RunState State { get; private init; } = RunState.Registering;
+
+    /// <summary>The coordinator's term; messages of a lower one are refused.</summary>
+    public long Term { get; private init; }
+
+    /// <summary>The current adapter version.</summary>
+    public string AdapterSha256 { get; private init; } = string.Empty;
+
+    /// <summary>The groups being leased, if any.</summary>
+    public OpenStage? Stage { get; private init; }
+
+    /// <summary>The optimizer steps taken, in order.</summary>
+    public ImmutableList<StepCommitted> Steps { get; private init; } = [];
+
+    /// <summary>The measurements taken, in order.</summary>
+    public ImmutableList<MeasurementClosed> Measurements { get; private init; } = [];
+
+    /// <summary>Tokens with loss in all steps taken.</summary>
+    public long TrainedTokens { get; private init; }
+
+    /// <summary>Tokens computed in all steps taken.</summary>
+    public long TotalTokens { get; private init; }
+
+    /// <summary>Why the run failed, or null.</summary>
+    public string? Failure { get; private init; }
+
+    /// <summary>Whether nothing more will happen.</summary>
+    public bool Ended => State is RunState.Finished or RunState.Failed;
+
+    /// <summary>Whether the adapter as it stands has been measured.</summary>
+    public bool Measured => Measurements is [.., var last] && last.Step == Steps.Count;
+
+    /// <summary>The state after a record.</summary>
+    /// <exception cref="UnreachableException">The record does not follow from this state: the journal is not one run's history.</exception>
+    public TrainingRun Apply(RunRecord record) => record switch
+    {
+        RunOpened opened when RunId.Length == 0 => this with { RunId = opened.RunId, AdapterSha256 = opened.AdapterSha256 },
+        TermBegun term when term.Term > Term => this with { Term = term.Term },
+        StageOpened opened when Stage is null && !Ended && opened.AdapterSha256 == AdapterSha256 && opened.Step == Steps.Count => this with
+        {
+            State = RunState.Running,
+            Stage = new OpenStage(opened.Kind, opened.Step, opened.AdapterSha256, opened.Groups, ImmutableDictionary<GroupKey, GroupDone>.Empty),
+        },
+        GroupDone done when Stage is { } stage && !Ended && stage.Groups.Contains(done.Group) => this with
+        {
+            Stage = stage with { Done = stage.Done.Add(done.Group, done) },
+        },
+        StepCommitted committed when Stage is { Kind: StageKind.Train, Complete: true } stage && stage.Step == committed.Step => this with
+        {
+            Stage = null,
+            AdapterSha256 = committed.AdapterSha256,
+            Steps = Steps.Add(committed),
+            TrainedTokens = TrainedTokens + committed.TrainedTokens,
+            TotalTokens = TotalTokens + committed.TotalTokens,
+        },
+        MeasurementClosed closed when Stage is null or { Kind: StageKind.Measure, Complete: true } && closed.Step == Steps.Count && !Measured => this with
+        {
+            Stage = null,
+            Measurements = Measurements.Add(closed),
+        },
+        DeterminismViolated when !Ended => this,
+        RunFinished finished when Stage is null && !Ended && finished.AdapterSha256 == AdapterSha256 => this with { State = RunState.Finished },
+        RunFailed failed when !Ended => this with { State = RunState.Failed, Stage = null, Failure = failed.Reason },
+        _ => throw new UnreachableException($"{record} does not follow from a run that is {State} at step {Steps.Count}."),
+    };
+}
