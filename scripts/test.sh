@@ -1,0 +1,92 @@
+# Runs every test program and sums what they say. Sourced by ../disttune.
+# shellcheck shell=bash
+
+test_command() {
+  local all="" arguments=()
+  if [ "${1:-}" = golden ]; then
+    shift
+    golden_command "$@"
+    return
+  fi
+  while [ $# -gt 0 ]; do
+    case "$1" in
+      --all) all=1 ;;
+      -h | --help)
+        say "usage: ./disttune test [--all] [NAME ...]      runs all test programs, or those whose name contains NAME"
+        say "       ./disttune test golden --golden DIR [--json]   runs every reference case found under DIR"
+        return 0
+        ;;
+      -*) fail "test does not know the option $1" "./disttune test [--all] [NAME ...]" ;;
+      *) arguments+=("$1") ;;
+    esac
+    shift
+  done
+  find_dotnet
+  if ! is_prepared || ! is_built tests; then
+    with_lock prepare_and_build tests
+  fi
+
+  PASSED=0 FAILED=0 SKIPPED=0
+  # The default tier takes minutes; explicit tests and those of the tier All belong to --all.
+  local options=(-noColor -noLogo -trait- Tier=All)
+  [ -z "$all" ] || options=(-noColor -noLogo -explicit on)
+  local project name
+  for project in "$ROOT"/tests/*/*.csproj; do
+    name="$(basename "$project" .csproj)"
+    case "$name" in *.Tests) ;; *) continue ;; esac
+    is_wanted "$name" "${arguments[@]:-}" || continue
+    run_tests "$name" "${options[@]}"
+    # Culture must never reach a result: Turkish casing and decimal commas find what would let it.
+    [ "$name" != DistTune.Core.Tests ] || run_tests "$name" "${options[@]}" -culture tr-TR
+  done
+  printf '%d passed, %d failed, %d skipped\n' "$PASSED" "$FAILED" "$SKIPPED"
+  [ "$FAILED" -eq 0 ]
+}
+
+is_wanted() {
+  local name="$1" wanted
+  shift
+  [ -n "${1:-}" ] || return 0
+  for wanted in "$@"; do
+    case "${name,,}" in *"${wanted,,}"*) return 0 ;; esac
+  done
+  return 1
+}
+
+# Runs one program and adds its summary to the sums. One that ends without a summary counts as a failure.
+run_tests() {
+  local name="$1" log status=0 summary total failed skipped errors notrun
+  shift
+  log="$ARTIFACTS/setup/$name.log"
+  printf -- '-- %s%s\n' "$name" "$(printf '%s\n' "$@" | grep -A1 -x -- -culture | sed -n '2s/^/ under /p')"
+  "$ARTIFACTS/bin/$name/release/$name" "$@" > "$log" 2>&1 || status=$?
+  summary="$(grep -E 'Total: [0-9]+, Errors: [0-9]+' "$log" | tail -n 1 || true)"
+  if [ -z "$summary" ]; then
+    tail -n 30 "$log"
+    printf '%s ended with exit code %d and no summary\n' "$name" "$status"
+    FAILED=$((FAILED + 1))
+    return 0
+  fi
+  total="$(field Total "$summary")" errors="$(field Errors "$summary")" failed="$(field Failed "$summary")" skipped="$(field Skipped "$summary")" notrun="$(field 'Not Run' "$summary")"
+  grep -vE '^ *(Discovering|Discovered|Starting|Finished):' "$log" | grep -E '\[(FAIL|SKIP)\]|^      ' | head -n 200 || true
+  printf '%s\n' "${summary#"${summary%%[![:space:]]*}"}"
+  if [ "$status" -ne 0 ] && [ $((errors + failed)) -eq 0 ]; then
+    tail -n 10 "$log"
+    errors=1
+  fi
+  PASSED=$((PASSED + total - failed - skipped - notrun))
+  FAILED=$((FAILED + failed + errors))
+  SKIPPED=$((SKIPPED + skipped))
+}
+
+field() { sed -nE "s/.*$1: ([0-9]+).*/\1/p" <<< "$2"; }
+
+golden_command() {
+  find_dotnet
+  if ! is_prepared || ! is_built tests; then
+    with_lock prepare_and_build tests
+  fi
+  local program="$ARTIFACTS/bin/DistTune.Goldens/release/DistTune.Goldens"
+  [ -x "$program" ] || fail "the golden runner was not built" "./disttune setup"
+  exec "$program" "$@"
+}
