@@ -1,0 +1,97 @@
+using System.Collections.Immutable;
+using DistTune.Core;
+using DistTune.Core.Formats;
+using DistTune.Core.Models;
+using DistTune.Modeling.Decoders;
+using DistTune.Modeling.Kernels;
+
+namespace DistTune.Modeling;
+
+/// <summary>How the frozen base is stored.</summary>
+public enum BasePrecision
+{
+    /// <summary>IEEE single precision.</summary>
+    Float32,
+
+    /// <summary>bfloat16, half the memory.</summary>
+    BFloat16,
+}
+
+/// <summary>
+/// A base model on one device: what every lane shares. Its weights are stored once, never change and never carry a gradient.
+/// </summary>
+/// <remarks>
+/// A bfloat16 base computes in fp32 on a CPU (each weight is widened for the one product that reads it, which costs a few percent
+/// and keeps the activations exact) and in bfloat16 on CUDA.
+/// </remarks>
+public sealed class BaseModel : IDisposable
+{
+    private readonly DecoderModules? _modules;
+    private readonly ImmutableArray<Tensor> _owned;
+
+    private BaseModel(DecoderSpec spec, Device device, ScalarType computeType, DecoderModules? modules, ImmutableArray<Tensor> owned)
+    {
+        Spec = spec;
+        Device = device;
+        ComputeType = computeType;
+        Rotary = new RotaryTable(spec.Rotary);
+        _modules = modules;
+        _owned = owned;
+    }
+
+    /// <summary>What the base is.</summary>
+    public DecoderSpec Spec { get; }
+
+    /// <summary>Bytes of the frozen weights.</summary>
+    public long SizeBytes => _owned.Sum(tensor => tensor.NumberOfElements * tensor.ElementSize);
+
+    /// <summary>Where it lies.</summary>
+    internal Device Device { get; }
+
+    /// <summary>Type of the activations.</summary>
+    internal ScalarType ComputeType { get; }
+
+    /// <summary>Rotary angles.</summary>
+    internal RotaryTable Rotary { get; }
+
+    /// <summary>The arithmetic.</summary>
+    internal IKernels Kernels { get; } = new TorchKernels();
+
+    /// <summary>The frozen modules.</summary>
+    internal DecoderModules Modules => _modules
+        ?? throw new DistTuneException(FaultKind.Failed, "This base was made without weights, for training all of them; it has none of its own to compute with.");
+
+    /// <summary>Loads the frozen weights.</summary>
+    /// <param name="weights">The files; no longer needed afterwards.</param>
+    /// <param name="spec">What the base is.</param>
+    /// <param name="precision">How to store it.</param>
+    /// <param name="device">A torch device, such as <c>cpu</c> or <c>cuda:0</c>.</param>
+    /// <exception cref="DistTuneException">A weight is missing, misshapen, or has no place in the base; the message names it.</exception>
+    public static BaseModel Load(IWeightSource weights, DecoderSpec spec, BasePrecision precision = BasePrecision.Float32, string device = "cpu")
+    {
+        ArgumentNullException.ThrowIfNull(weights);
+        ArgumentNullException.ThrowIfNull(spec);
+        StoredWeights.Check(weights, spec);
+        var target = torch.device(device);
+        var storage = precision == BasePrecision.BFloat16 ? ScalarType.BFloat16 : ScalarType.Float32;
+        var (modules, owned) = new ModuleBuilder(spec, storage, target, new StoredWeights(weights)).Build();
+        var compute = target.type == DeviceType.CPU ? ScalarType.Float32 : storage;
+        return new BaseModel(spec, target, compute, modules, owned);
+    }
+
+    /// <summary>A base without frozen weights, for training all of them (they come with each adapter version, in fp32).</summary>
+    public static BaseModel WithoutWeights(DecoderSpec spec, string device = "cpu")
+    {
+        ArgumentNullException.ThrowIfNull(spec);
+        return new BaseModel(spec, torch.device(device), ScalarType.Float32, null, []);
+    }
+
+    /// <summary>Frees the weights.</summary>
+    public void Dispose()
+    {
+        foreach (var tensor in _owned)
+        {
+            tensor.Dispose();
+        }
+    }
+}

@@ -1,0 +1,246 @@
+// Shapes: T rows, D width, I feed-forward width, V vocabulary, R rank.
+using System.Diagnostics;
+using DistTune.Core.Models;
+using DistTune.Modeling.Decoders;
+
+namespace DistTune.Modeling.Kernels;
+
+/// <summary>The kernels in plain torch operations: the oracle that faster ones are compared with, and the way on CUDA.</summary>
+internal sealed class TorchKernels : IKernels
+{
+    /// <inheritdoc/>
+    public (Tensor Y, Tensor Reciprocal) RmsNorm(Tensor x, Tensor gain, double epsilon)
+    {
+        using var scope = torch.NewDisposeScope();
+        var single = x.to(ScalarType.Float32);
+        var reciprocal = single.square().mean([-1], keepdim: true).add_(epsilon).rsqrt();
+        var normed = single.mul(reciprocal);
+        // A narrower type is rounded before the gain, as in the reference implementation.
+        var y = x.dtype == ScalarType.Float32 ? normed.mul_(gain) : normed.to(x.dtype).mul_(gain);
+        return (y.MoveToOuterDisposeScope(), reciprocal.MoveToOuterDisposeScope());
+    }
+
+    /// <inheritdoc/>
+    public (Tensor? X, Tensor? Gain) RmsNormBackward(Tensor gradient, Tensor x, Tensor gain, Tensor reciprocal, bool inputGradient, bool gainGradient)
+    {
+        using var scope = torch.NewDisposeScope();
+        var g = gradient.to(ScalarType.Float32);
+        var normed = x.to(ScalarType.Float32).mul(reciprocal);
+        var gainResult = gainGradient ? g.mul(normed).sum(0) : null;
+        Tensor? result = null;
+        if (inputGradient)
+        {
+            var scaled = g.mul(gain);
+            var projected = scaled.mul(normed).mean([-1], keepdim: true);
+            result = scaled.addcmul_(normed, projected, -1).mul_(reciprocal).to(x.dtype);
+        }
+
+        return (result?.MoveToOuterDisposeScope(), gainResult?.MoveToOuterDisposeScope());
+    }
+
+    /// <inheritdoc/>
+    public void Rotate(Tensor heads, Tensor cosine, Tensor sine, bool inverse)
+    {
+        using var scope = torch.NewDisposeScope();
+        var pairs = cosine.shape[2];
+        var cos = cosine.to(heads.dtype);
+        var sin = sine.to(heads.dtype);
+        var first = heads.narrow(2, 0, pairs);
+        var second = heads.narrow(2, pairs, pairs);
+        var sign = inverse ? -1.0 : 1.0;
+        var newFirst = first.mul(cos).addcmul_(second, sin, -sign);
+        var newSecond = second.mul(cos).addcmul_(first, sin, sign);
+        first.copy_(newFirst);
+        second.copy_(newSecond);
+    }
+
+    /// <inheritdoc/>
+    public Tensor Attention(Tensor queries, Tensor keys, Tensor values, AttentionShape shape, ReadOnlySpan<AttentionSpan> spans) =>
+        TorchAttention.Forward(queries, keys, values, shape, spans);
+
+    /// <inheritdoc/>
+    public void AttentionBackward(
+        Tensor gradient,
+        Tensor queries,
+        Tensor keys,
+        Tensor values,
+        AttentionShape shape,
+        ReadOnlySpan<AttentionSpan> spans,
+        (Tensor Queries, Tensor Keys, Tensor Values) into) =>
+        TorchAttention.Backward(gradient, queries, keys, values, shape, spans, into);
+
+    /// <inheritdoc/>
+    public Tensor GatedActivation(Tensor gateUp, Activation activation)
+    {
+        using var scope = torch.NewDisposeScope();
+        var (gate, up) = Halves(gateUp);
+        var activated = activation switch
+        {
+            Activation.Silu => gate.sigmoid().mul_(gate),
+            _ => throw new UnreachableException($"No kernel for the activation {activation}."),
+        };
+        return activated.mul_(up).MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public Tensor GatedActivationBackward(Tensor gradient, Tensor gateUp, Activation activation)
+    {
+        using var scope = torch.NewDisposeScope();
+        var (gate, up) = Halves(gateUp);
+        var result = torch.empty(gateUp.shape, dtype: gateUp.dtype, device: gateUp.device);
+        var (gateResult, upResult) = Halves(result);
+        switch (activation)
+        {
+            case Activation.Silu:
+                // d silu = sigmoid + silu (1 - sigmoid).
+                var sigmoid = gate.sigmoid();
+                var silu = sigmoid.mul(gate);
+                upResult.copy_(silu.mul(gradient));
+                gateResult.copy_(silu.addcmul_(silu, sigmoid, -1).add_(sigmoid).mul_(up).mul_(gradient));
+                break;
+            default:
+                throw new UnreachableException($"No kernel for the activation {activation}.");
+        }
+
+        return result.MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public (Tensor Y, Tensor? Reduced) Linear(Tensor x, Projection projection, Tensor? residual)
+    {
+        using var scope = torch.NewDisposeScope();
+        var transposed = InTypeOf(projection.Weight, x).t();
+        var bias = projection.Bias is null ? null : InTypeOf(projection.Bias, x);
+        var y = (residual, bias) switch
+        {
+            (null, null) => x.mm(transposed),
+            (null, not null) => bias.addmm(x, transposed),
+            (not null, null) => residual.addmm(x, transposed),
+            _ => residual.addmm(x, transposed).add_(bias),
+        };
+        var reduced = LinearReduced(x, projection);
+        if (projection.Lora is { } lora)
+        {
+            foreach (var part in lora.Parts)
+            {
+                var rows = y.narrow(1, part.Row, part.Rows);
+                var low = reduced!.narrow(1, part.RankOffset, part.Rank);
+                if (y.dtype == ScalarType.Float32)
+                {
+                    rows.addmm_(low, part.B.t(), 1, lora.Scale);
+                }
+                else
+                {
+                    rows.add_(low.mm(part.B.t()), lora.Scale);
+                }
+            }
+        }
+
+        return (y.MoveToOuterDisposeScope(), reduced?.MoveToOuterDisposeScope());
+    }
+
+    /// <inheritdoc/>
+    public Tensor? LinearReduced(Tensor x, Projection projection)
+    {
+        if (projection.Lora is not { } lora)
+        {
+            return null;
+        }
+
+        using var scope = torch.NewDisposeScope();
+        return x.to(ScalarType.Float32).mm(lora.StackedA.t()).MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public Tensor? LinearBackward(Tensor gradient, Projection projection, Tensor? x, Tensor? reduced, bool inputGradient, IParameterGradients gradients)
+    {
+        using var scope = torch.NewDisposeScope();
+        var result = inputGradient ? gradient.mm(InTypeOf(projection.Weight, gradient)) : null;
+        if (projection.Lora is { } lora)
+        {
+            var g = gradient.to(ScalarType.Float32);
+            var x32 = x!.to(ScalarType.Float32);
+            var reducedGradient = torch.empty(reduced!.shape, dtype: ScalarType.Float32, device: reduced.device);
+            foreach (var part in lora.Parts)
+            {
+                var rows = g.narrow(1, part.Row, part.Rows);
+                var low = reduced.narrow(1, part.RankOffset, part.Rank);
+                gradients.Add(part.EntryB, rows.t().mm(low).mul_(lora.Scale));
+                reducedGradient.narrow(1, part.RankOffset, part.Rank).copy_(rows.mm(part.B).mul_(lora.Scale));
+            }
+
+            var stacked = reducedGradient.t().mm(x32);
+            foreach (var part in lora.Parts)
+            {
+                gradients.Add(part.EntryA, stacked.narrow(0, part.RankOffset, part.Rank));
+            }
+
+            if (result is not null)
+            {
+                result = result.dtype == ScalarType.Float32
+                    ? result.addmm_(reducedGradient, lora.StackedA)
+                    : result.add_(reducedGradient.mm(lora.StackedA));
+            }
+        }
+
+        AddTrained(gradient, projection, x, gradients);
+        return result?.MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public Tensor CrossEntropy(Tensor logits, Tensor targets, double labelSmoothing, bool gradient)
+    {
+        using var scope = torch.NewDisposeScope();
+        var classes = logits.shape[1];
+        var index = targets.unsqueeze(1);
+        var logProbabilities = logits.log_softmax(1);
+        var loss = logProbabilities.gather(1, index).mul_(-(1 - labelSmoothing));
+        if (labelSmoothing != 0)
+        {
+            loss.sub_(logProbabilities.sum(1, keepdim: true).mul_(labelSmoothing / classes));
+        }
+
+        if (gradient)
+        {
+            logits.copy_(logProbabilities.exp_());
+            var ones = torch.ones([targets.shape[0], 1], dtype: logits.dtype, device: logits.device);
+            logits.scatter_add_(1, index, ones.mul_(-(1 - labelSmoothing)));
+            if (labelSmoothing != 0)
+            {
+                logits.sub_(labelSmoothing / classes);
+            }
+        }
+
+        return loss.view(-1).MoveToOuterDisposeScope();
+    }
+
+    private static void AddTrained(Tensor gradient, Projection projection, Tensor? x, IParameterGradients gradients)
+    {
+        if (!projection.TrainedWeight.IsEmpty)
+        {
+            var weight = gradient.to(ScalarType.Float32).t().mm(x!.to(ScalarType.Float32));
+            foreach (var part in projection.TrainedWeight)
+            {
+                gradients.Add(part.Entry, weight.narrow(0, part.Row, part.Rows));
+            }
+        }
+
+        if (!projection.TrainedBias.IsEmpty)
+        {
+            var bias = gradient.to(ScalarType.Float32).sum(0);
+            foreach (var part in projection.TrainedBias)
+            {
+                gradients.Add(part.Entry, bias.narrow(0, part.Row, part.Rows));
+            }
+        }
+    }
+
+    // A frozen weight is stored once, in its own type; a wider copy lives for one product only.
+    private static Tensor InTypeOf(Tensor weight, Tensor x) => weight.dtype == x.dtype ? weight.view(weight.shape) : weight.to(x.dtype);
+
+    private static (Tensor Gate, Tensor Up) Halves(Tensor gateUp)
+    {
+        var width = gateUp.shape[1] / 2;
+        return (gateUp.narrow(1, 0, width), gateUp.narrow(1, width, width));
+    }
+}

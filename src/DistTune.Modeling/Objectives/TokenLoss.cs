@@ -1,0 +1,53 @@
+// Shapes: R rows that predict a trained token, C rows of a chunk, D width, V vocabulary.
+using DistTune.Modeling.Batches;
+using DistTune.Modeling.Decoders;
+using DistTune.Modeling.Kernels;
+
+namespace DistTune.Modeling.Objectives;
+
+/// <summary>
+/// Summed negative log-likelihood of the trained tokens. Forward and backward run chunk by chunk, so that logits of only a chunk of
+/// rows exist at a time, and of rows without a trained token never.
+/// </summary>
+internal sealed class TokenLoss(IKernels kernels)
+{
+    private const long ChunkLogits = 1 << 24;
+
+    /// <summary>Computes the loss and, if asked for, its gradient.</summary>
+    /// <param name="normed">The predicting rows after the last norm [R, D].</param>
+    /// <param name="head">The output head.</param>
+    /// <param name="targets">What they predict.</param>
+    /// <param name="gradients">Takes gradients of the head, where it is trained; null for the loss alone.</param>
+    /// <returns>The loss sum, and its gradient with respect to <paramref name="normed"/> if asked for.</returns>
+    public (double Sum, Tensor? Gradient) Compute(Tensor normed, Projection head, Targets targets, IParameterGradients? gradients)
+    {
+        using var scope = torch.NewDisposeScope();
+        var wide = head with { Weight = head.Weight.to(normed.dtype) };
+        var result = gradients is null ? null : torch.empty(normed.shape, dtype: normed.dtype, device: normed.device);
+        var chunk = Math.Max(1, ChunkLogits / head.Weight.shape[0]);
+        double sum = 0;
+        for (long start = 0; start < targets.Count; start += chunk)
+        {
+            using var chunkScope = torch.NewDisposeScope();
+            var count = Math.Min(chunk, targets.Count - start);
+            var rows = normed.narrow(0, start, count);
+            var (output, reduced) = kernels.Linear(rows, wide, residual: null);
+            var logits = output.to(ScalarType.Float32);
+            var losses = kernels.CrossEntropy(logits, targets.Tokens.narrow(0, start, count), labelSmoothing: 0, gradient: gradients is not null);
+            HostMemory.Read(losses, 0, (values, _) =>
+            {
+                foreach (var loss in values)
+                {
+                    sum += loss;
+                }
+            });
+            if (gradients is not null)
+            {
+                var gradient = kernels.LinearBackward(logits.to(normed.dtype), wide, rows, reduced, inputGradient: true, gradients);
+                result!.narrow(0, start, count).copy_(gradient!);
+            }
+        }
+
+        return (sum, result?.MoveToOuterDisposeScope());
+    }
+}
