@@ -18,12 +18,12 @@ internal sealed class AdapterOptimizer(RunPlan plan)
     public OptimizerStepResult Step(int step, AdapterVersion adapter, Span<float> gradient, long trainedTokens)
     {
         Debug.Assert(_adamW.StepCount == step, "Every optimizer step is taken once, in order.");
-        var gradientSha256 = FlatVector.Sha256(gradient);
+        var gradientSha256 = AdapterHash.Sha256(gradient);
         var rate = _schedule.RateAt(step);
         FlatVector.Divide(gradient, trainedTokens);
         var norm = GradientClipping.Norm(gradient);
         var values = adapter.Values.ToArray();
         _adamW.Step(values, gradient, rate, GradientClipping.Factor(norm, plan.MaxGradientNorm));
-        return new OptimizerStepResult(FlatVector.ToAdapterVersion(values), gradientSha256, norm, rate, FlatVector.IndexOfNonFinite(values));
+        return new OptimizerStepResult(AdapterHash.Version(values), gradientSha256, norm, rate, FlatVector.IndexOfNonFinite(values));
     }
 }

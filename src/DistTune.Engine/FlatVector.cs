@@ -1,40 +1,13 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
-using System.Security.Cryptography;
-using DistTune.Core.Training;
 
 namespace DistTune.Engine;
 
 /// <summary>Element-wise work on flat fp32 vectors. Each operation is correctly rounded, so the vector width does not show.</summary>
-public static class FlatVector
+internal static class FlatVector
 {
-    private const int HashBlockBytes = 1 << 20;
-
-    /// <summary>An adapter version from its values, addressed by their hash.</summary>
-    public static AdapterVersion ToAdapterVersion(ReadOnlyMemory<float> values) => new(Sha256(values.Span), values);
-
-    /// <summary>Lower-case hexadecimal SHA-256 of the values as little-endian fp32.</summary>
-    public static string Sha256(ReadOnlySpan<float> values)
-    {
-        if (!BitConverter.IsLittleEndian)
-        {
-            throw new PlatformNotSupportedException("Adapters are addressed by their little-endian bytes; this machine is big-endian.");
-        }
-
-        // In blocks, because a vector may be longer in bytes than a span can be.
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        while (!values.IsEmpty)
-        {
-            var block = values[..Math.Min(values.Length, HashBlockBytes / sizeof(float))];
-            hash.AppendData(MemoryMarshal.AsBytes(block));
-            values = values[block.Length..];
-        }
-
-        return Convert.ToHexStringLower(hash.GetHashAndReset());
-    }
-
     /// <summary>Adds <paramref name="right"/> to <paramref name="left"/>.</summary>
-    internal static void AddTo(Span<float> left, ReadOnlySpan<float> right)
+    public static void AddTo(Span<float> left, ReadOnlySpan<float> right)
     {
         var leftVectors = MemoryMarshal.Cast<float, Vector<float>>(left);
         var rightVectors = MemoryMarshal.Cast<float, Vector<float>>(right[..left.Length]);
@@ -50,7 +23,7 @@ public static class FlatVector
     }
 
     /// <summary>Divides every element.</summary>
-    internal static void Divide(Span<float> values, float divisor)
+    public static void Divide(Span<float> values, float divisor)
     {
         var vectors = MemoryMarshal.Cast<float, Vector<float>>(values);
         var divisors = new Vector<float>(divisor);
@@ -66,7 +39,7 @@ public static class FlatVector
     }
 
     /// <summary>Index of the first NaN or infinity, or -1.</summary>
-    internal static int IndexOfNonFinite(ReadOnlySpan<float> values)
+    public static int IndexOfNonFinite(ReadOnlySpan<float> values)
     {
         // Exponent bits all set is what NaN and infinity share; signs masked away, both compare at or above infinity as integers.
         var bits = MemoryMarshal.Cast<float, int>(values);

@@ -8,7 +8,7 @@ public static class InProcessTraining
 {
     /// <summary>Runs a plan to its end.</summary>
     /// <param name="plan">The plan.</param>
-    /// <param name="initialAdapter">The adapter to start from (see <see cref="FlatVector.ToAdapterVersion"/>).</param>
+    /// <param name="initialAdapter">The adapter to start from (see <see cref="AdapterHash.Version"/>).</param>
     /// <param name="computers">One computer a worker; they stay the caller's.</param>
     /// <param name="observer">Sees the progress.</param>
     /// <param name="time">The clock.</param>

@@ -181,7 +181,7 @@ public sealed partial class RunExecution
                 "Lower learning_rate, or look at the group's samples.");
         }
 
-        var sha256 = upload is null ? string.Empty : FlatVector.Sha256(upload.Values);
+        var sha256 = upload is null ? string.Empty : AdapterHash.Sha256(upload.Values);
         if (gradientSha256 is not null && !string.Equals(gradientSha256, sha256, StringComparison.Ordinal))
         {
             return new SubmitVerdict(SubmitStatus.Invalid, $"the gradient's SHA-256 is {sha256}, the worker sent {gradientSha256}");

@@ -48,7 +48,7 @@ internal sealed class FakePlan(int groups, int prompts = 2, int heldOut = 3) : I
             }
         }
 
-        return FlatVector.ToAdapterVersion(values);
+        return AdapterHash.Version(values);
     }
 
     public ImmutableArray<GroupSpec> TrainingGroups(int step) => Make(step, GroupKind.Train, groups);

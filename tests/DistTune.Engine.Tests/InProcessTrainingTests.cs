@@ -19,7 +19,7 @@ public sealed class InProcessTrainingTests
                 plan, FakePlan.Initial(plan), computers, observer, TimeProvider.System, TestContext.Current.CancellationToken);
 
             hashes.Add(result.Adapter.Sha256);
-            Assert.Equal(FlatVector.Sha256(result.Adapter.Values.Span), result.Adapter.Sha256);
+            Assert.Equal(AdapterHash.Sha256(result.Adapter.Values.Span), result.Adapter.Sha256);
             Assert.Equal(5, observer.Of<StepFinished>().Count());
             Assert.Equal(workers, observer.Of<RunStarted>().Single().Workers);
             Assert.Equal(RunState.Finished, observer.Of<RunEnded>().Single().State);

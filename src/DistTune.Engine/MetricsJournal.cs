@@ -1,0 +1,86 @@
+using System.Buffers;
+using System.Text;
+using System.Text.Json;
+using DistTune.Core.Training;
+
+namespace DistTune.Engine;
+
+/// <summary>Writes <c>metrics.jsonl</c>: one JSON object a step, a measurement and the end, in the order they happen.</summary>
+/// <param name="lines">Takes the lines; each is flushed. Stays the caller's.</param>
+public sealed class MetricsJournal(TextWriter lines) : IRunObserver
+{
+    /// <summary>The file's usual name.</summary>
+    public const string FileName = "metrics.jsonl";
+
+    private readonly ArrayBufferWriter<byte> _buffer = new();
+
+    /// <inheritdoc />
+    public void Observe(RunEvent runEvent)
+    {
+        Action<Utf8JsonWriter>? write = runEvent switch
+        {
+            StepFinished step => json => WriteStep(json, step),
+            MeasurementFinished measurement => json => WriteMeasurement(json, measurement),
+            RunEnded ended => json => WriteEnd(json, ended),
+            _ => null,
+        };
+        if (write is null)
+        {
+            return;
+        }
+
+        _buffer.ResetWrittenCount();
+        using (var json = new Utf8JsonWriter(_buffer))
+        {
+            json.WriteStartObject();
+            write(json);
+            json.WriteEndObject();
+        }
+
+        lines.Write(Encoding.UTF8.GetString(_buffer.WrittenSpan));
+        lines.Write('\n');
+        lines.Flush();
+    }
+
+    private static void WriteStep(Utf8JsonWriter json, StepFinished step)
+    {
+        json.WriteString("event", "step");
+        json.WriteNumber("step", step.Record.Step + 1);
+        json.WriteNumber("epoch", step.Epoch);
+        json.WriteNumber("loss", step.Record.Loss);
+        json.WriteNumber("grad_norm", step.Record.GradientNorm);
+        json.WriteNumber("learning_rate", step.Record.LearningRate);
+        json.WriteNumber("trained_tokens", step.Record.TrainedTokens);
+        json.WriteNumber("total_tokens", step.Record.TotalTokens);
+        json.WriteString("adapter_sha256", step.Record.AdapterSha256);
+        json.WriteNumber("workers", step.Workers);
+        json.WriteNumber("step_seconds", step.StepSeconds);
+        json.WriteNumber("reduce_seconds", step.ReduceSeconds);
+        json.WriteNumber("optimizer_seconds", step.OptimizerSeconds);
+        json.WriteNumber("elapsed_seconds", step.ElapsedSeconds);
+    }
+
+    private static void WriteMeasurement(Utf8JsonWriter json, MeasurementFinished measurement)
+    {
+        json.WriteString("event", "measurement");
+        json.WriteNumber("step", measurement.Record.Step);
+        if (measurement.Record.Loss is { } loss)
+        {
+            json.WriteNumber("eval_loss", loss);
+        }
+
+        json.WriteNumber("eval_tokens", measurement.Record.TrainedTokens);
+        json.WriteNumber("continuations", measurement.Record.Continuations.Length);
+        json.WriteNumber("seconds", measurement.Seconds);
+    }
+
+    private static void WriteEnd(Utf8JsonWriter json, RunEnded ended)
+    {
+        json.WriteString("event", ended.State == RunState.Finished ? "finished" : "failed");
+        json.WriteString("adapter_sha256", ended.AdapterSha256);
+        if (ended.Failure is { } failure)
+        {
+            json.WriteString("failure", failure);
+        }
+    }
+}
