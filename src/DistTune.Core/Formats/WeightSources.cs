@@ -17,6 +17,7 @@ public static class WeightSources
         var weights = Locate(path);
         return weights switch
         {
+            _ when IsGguf(weights) => GgufWeights.Open(weights),
             _ when weights.EndsWith(".index.json", StringComparison.Ordinal) => ShardedSafetensors.Open(weights),
             _ => SafetensorsFile.Open(weights),
         };

@@ -19,20 +19,23 @@ public static class ModelFamilies
         new LlamaFamily(),
     ];
 
-    /// <summary>Describes the model in a folder with config.json.</summary>
-    /// <param name="path">A model folder.</param>
+    /// <summary>Describes the model in a folder (config.json, or else its .gguf) or in a .gguf file.</summary>
+    /// <param name="path">A model folder or a .gguf file.</param>
     /// <exception cref="DistTuneException">The configuration is missing, wrong or of a kind that is not supported.</exception>
     public static DecoderSpec Describe(string path)
     {
         var configPath = Path.Combine(path, ConfigName);
-        if (!File.Exists(configPath))
+        if (File.Exists(configPath))
         {
-            throw new DistTuneException(FaultKind.Configuration, $"There is no {ConfigName} in '{path}'. Name a model folder that holds one.");
+            using var document = JsonFile.Read(configPath);
+            var spec = Describe(document.RootElement, configPath);
+            return spec with { EndTokens = [.. spec.EndTokens.Union(GenerationEndTokens(path))] };
         }
 
-        using var document = JsonFile.Read(configPath);
-        var spec = Describe(document.RootElement, configPath);
-        return spec with { EndTokens = [.. spec.EndTokens.Union(GenerationEndTokens(path))] };
+        var weights = WeightSources.Locate(path);
+        return WeightSources.IsGguf(weights)
+            ? DescribeGguf(weights)
+            : throw new DistTuneException(FaultKind.Configuration, $"There is no {ConfigName} in '{path}'. Name a model folder that holds one.");
     }
 
     /// <summary>Describes a configuration that was read already.</summary>
@@ -52,6 +55,36 @@ public static class ModelFamilies
         return family is not null
             ? family.Describe(config, path)
             : throw new ConfigReader(config, path).Unsupported("architectures[0]", architecture, string.Join(", ", All.SelectMany(family => family.Architectures)));
+    }
+
+    /// <summary>Checks that every weight of the description is there with its shape; further weights are left alone.</summary>
+    /// <exception cref="DistTuneException">Weights are missing or of another shape; the message lists them.</exception>
+    public static void CheckWeights(DecoderSpec spec, IWeightSource weights, string path)
+    {
+        ArgumentNullException.ThrowIfNull(spec);
+        ArgumentNullException.ThrowIfNull(weights);
+        const int Shown = 8;
+        var faults = spec.Weights.Select(weight => Fault(weight, weights.Find(weight.Name))).OfType<string>().ToArray();
+        if (faults.Length > 0)
+        {
+            var more = faults.Length > Shown ? $"; and {faults.Length - Shown} more" : "";
+            throw FileFault.Of(path, $"{faults.Length} weights are not as the configuration says ({string.Join("; ", faults.Take(Shown))}{more})", "Fetch configuration and weights from one revision.");
+        }
+    }
+
+    private static string? Fault(WeightSpec expected, WeightInfo? found) => found switch
+    {
+        null => $"missing: {expected.Name}",
+        _ when !found.Shape.SequenceEqual(expected.Shape) => $"shape [{string.Join(", ", found.Shape)}] instead of [{string.Join(", ", expected.Shape)}]: {expected.Name}",
+        _ => null,
+    };
+
+    private static DecoderSpec DescribeGguf(string path)
+    {
+        using var file = GgufFile.Open(path);
+        using var config = JsonSerializer.SerializeToDocument(GgufArchitectures.Of(file).Configuration(file));
+        var spec = Describe(config.RootElement, path);
+        return spec with { EndTokens = [.. spec.EndTokens.Union(GgufImport.EndTokens(file))] };
     }
 
     private static ImmutableArray<int> GenerationEndTokens(string folder)

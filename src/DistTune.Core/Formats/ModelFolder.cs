@@ -1,0 +1,85 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using DistTune.Core.Models;
+using DistTune.Core.Training;
+
+namespace DistTune.Core.Formats;
+
+/// <summary>Writes a whole model as a Hugging Face folder.</summary>
+public static class ModelFolder
+{
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, IndentSize = 2, NewLine = "\n", Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    /// <summary>What is copied from the source folder beside config.json, where it is there.</summary>
+    private static readonly string[] Companions =
+    [
+        ModelFamilies.GenerationConfigName, "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+        "chat_template.jinja", "tokenizer.model", "vocab.json", "merges.txt",
+    ];
+
+    /// <summary>Writes config.json, model.safetensors and the tokenizer's files, and reads them back before they get their names.</summary>
+    /// <param name="folder">The folder to write; other files in it stay.</param>
+    /// <param name="layout">Every weight by its own name, as <see cref="AdapterLayout.Create"/> made it for <see cref="AdapterKind.Full"/>.</param>
+    /// <param name="values">The flat vector.</param>
+    /// <param name="sourceFolder">The folder that config.json and the tokenizer's files are copied from.</param>
+    /// <param name="type">Float32 keeps every bit; BFloat16 and Float16 round to nearest even.</param>
+    /// <exception cref="DistTuneException">A value is not finite, or what was written does not read back as it should.</exception>
+    public static void Save(string folder, ParameterLayout layout, ReadOnlySpan<float> values, string sourceFolder, WeightType type)
+    {
+        ArgumentNullException.ThrowIfNull(layout);
+        FlatTensors.Check(layout, values);
+        var copy = values.ToArray();
+        var config = ReadConfig(Path.Combine(sourceFolder, ModelFamilies.ConfigName));
+        SetType(config, type);
+        AtomicFile.WriteFolder(
+            folder,
+            staging =>
+            {
+                AtomicFile.WriteText(Path.Combine(staging, ModelFamilies.ConfigName), Render(config));
+                foreach (var name in Companions.Where(name => File.Exists(Path.Combine(sourceFolder, name))))
+                {
+                    AtomicFile.Write(Path.Combine(staging, name), stream =>
+                    {
+                        using var source = File.OpenRead(Path.Combine(sourceFolder, name));
+                        source.CopyTo(stream);
+                    });
+                }
+
+                FlatTensors.Write(Path.Combine(staging, WeightSources.SingleFileName), layout, copy, type);
+            },
+            Verify);
+    }
+
+    /// <summary>Reads a written folder back: the configuration is one that is supported, and every weight has its shape.</summary>
+    internal static void Verify(string folder)
+    {
+        using var weights = WeightSources.Open(folder);
+        ModelFamilies.CheckWeights(ModelFamilies.Describe(folder), weights, folder);
+    }
+
+    /// <summary>Says the weights' type in both spellings that loaders know.</summary>
+    internal static void SetType(JsonObject config, WeightType type)
+    {
+        config["torch_dtype"] = type switch
+        {
+            WeightType.Float32 => "float32",
+            WeightType.BFloat16 => "bfloat16",
+            WeightType.Float16 => "float16",
+            _ => throw new ArgumentOutOfRangeException(nameof(type), type, "Models are saved as Float32, BFloat16 or Float16."),
+        };
+        config["dtype"] = config["torch_dtype"]!.DeepClone();
+    }
+
+    /// <summary>The text of a configuration file: sorted keys, two spaces.</summary>
+    internal static string Render(JsonObject config) =>
+        new JsonObject(config.OrderBy(pair => pair.Key, StringComparer.Ordinal).Select(pair => KeyValuePair.Create(pair.Key, pair.Value?.DeepClone()))).ToJsonString(Indented) + "\n";
+
+    private static JsonObject ReadConfig(string path)
+    {
+        using var document = JsonFile.Read(path);
+        return document.RootElement.ValueKind == JsonValueKind.Object
+            ? JsonObject.Create(document.RootElement.Clone())!
+            : throw FileFault.Of(path, "it is not a JSON object", "Correct the file or fetch it again.");
+    }
+}
