@@ -20,7 +20,9 @@ internal static class FlatTensors
             {
                 if (!float.IsFinite(value))
                 {
-                    throw new DistTuneException(FaultKind.Failed, $"The tensor '{entry.Name}' holds a value that is not finite; nothing was saved. Training diverged: lower the learning rate.");
+                    throw new DistTuneException(
+                        FaultKind.Failed,
+                        $"The tensor '{entry.Name}' holds a value that is not finite; nothing was saved. Training diverged: lower the learning rate.");
                 }
             }
         }
@@ -29,10 +31,10 @@ internal static class FlatTensors
     /// <summary>Writes every tensor of the layout under its name, as the given floating-point type.</summary>
     public static void Write(string path, ParameterLayout layout, float[] values, WeightType type)
     {
-        var entries = layout.Entries.ToFrozenDictionary(entry => entry.Name, StringComparer.Ordinal);
+        var offsets = layout.Entries.ToFrozenDictionary(entry => entry.Name, entry => checked((int)entry.Offset), StringComparer.Ordinal);
         SafetensorsWriter.Write(
             path,
             layout.Entries.Select(entry => new WeightInfo(entry.Name, type, entry.Shape)),
-            (weight, stream) => SafetensorsWriter.WriteValues(stream, values.AsSpan(checked((int)entries[weight.Name].Offset), checked((int)weight.Length)), type));
+            (weight, stream) => SafetensorsWriter.WriteValues(stream, values.AsSpan(offsets[weight.Name], checked((int)weight.Length)), type));
     }
 }

@@ -1,11 +1,21 @@
+using System.Text.Encodings.Web;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 
 namespace DistTune.Core.Formats;
 
-/// <summary>Reads a foreign JSON file with its size, depth and keys bounded.</summary>
+/// <summary>Reads foreign JSON files with their size, depth and keys bounded, and renders the ones that we write.</summary>
 internal static class JsonFile
 {
     private const int MaxDepth = 32;
+
+    private static readonly JsonSerializerOptions Indented = new()
+    {
+        WriteIndented = true,
+        IndentSize = 2,
+        NewLine = "\n",
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    };
 
     /// <summary>Reads and parses the file; duplicate keys are refused.</summary>
     /// <exception cref="DistTuneException">The file is missing, longer than <paramref name="maxBytes"/> or not JSON.</exception>
@@ -29,5 +39,12 @@ internal static class JsonFile
         {
             throw FileFault.Of(path, $"it cannot be read ({error.Message})", "Check the path and its permissions.", error);
         }
+    }
+
+    /// <summary>The text of a configuration file as others write it: top-level keys sorted, two spaces, a line break at the end.</summary>
+    public static string Render(JsonObject value)
+    {
+        var sorted = value.OrderBy(pair => pair.Key, StringComparer.Ordinal).Select(pair => KeyValuePair.Create(pair.Key, pair.Value?.DeepClone()));
+        return new JsonObject(sorted).ToJsonString(Indented) + "\n";
     }
 }

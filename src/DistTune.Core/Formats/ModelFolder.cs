@@ -1,4 +1,3 @@
-using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using DistTune.Core.Models;
@@ -9,8 +8,6 @@ namespace DistTune.Core.Formats;
 /// <summary>Writes a whole model as a Hugging Face folder.</summary>
 public static class ModelFolder
 {
-    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, IndentSize = 2, NewLine = "\n", Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
-
     /// <summary>What is copied from the source folder beside config.json, where it is there.</summary>
     private static readonly string[] Companions =
     [
@@ -36,7 +33,7 @@ public static class ModelFolder
             folder,
             staging =>
             {
-                AtomicFile.WriteText(Path.Combine(staging, ModelFamilies.ConfigName), Render(config));
+                AtomicFile.WriteText(Path.Combine(staging, ModelFamilies.ConfigName), JsonFile.Render(config));
                 foreach (var name in Companions.Where(name => File.Exists(Path.Combine(sourceFolder, name))))
                 {
                     AtomicFile.Write(Path.Combine(staging, name), stream =>
@@ -70,10 +67,6 @@ public static class ModelFolder
         };
         config["dtype"] = config["torch_dtype"]!.DeepClone();
     }
-
-    /// <summary>The text of a configuration file: sorted keys, two spaces.</summary>
-    internal static string Render(JsonObject config) =>
-        new JsonObject(config.OrderBy(pair => pair.Key, StringComparer.Ordinal).Select(pair => KeyValuePair.Create(pair.Key, pair.Value?.DeepClone()))).ToJsonString(Indented) + "\n";
 
     private static JsonObject ReadConfig(string path)
     {

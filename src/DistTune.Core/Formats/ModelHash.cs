@@ -19,7 +19,10 @@ public static class ModelHash
     {
         var files = Files(path);
         var lines = new ConcurrentDictionary<string, string>(StringComparer.Ordinal);
-        await Parallel.ForEachAsync(files, cancellationToken, async (file, token) => lines[file] = await LineAsync(file, token).ConfigureAwait(false)).ConfigureAwait(false);
+        await Parallel.ForEachAsync(
+            files,
+            cancellationToken,
+            async (file, token) => lines[file] = await LineAsync(file, token).ConfigureAwait(false)).ConfigureAwait(false);
         return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(string.Concat(files.Select(file => lines[file])))));
     }
 

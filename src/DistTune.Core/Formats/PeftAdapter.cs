@@ -43,7 +43,13 @@ public sealed class PeftAdapter
     /// <param name="baseModel">Name or path of the base, as loaders resolve it.</param>
     /// <param name="card">What the model card says beyond that.</param>
     /// <exception cref="DistTuneException">A value is not finite, or what was written does not read back as it should.</exception>
-    public static void Save(string folder, ParameterLayout layout, ReadOnlySpan<float> values, AdapterSettings settings, string baseModel, AdapterCard? card = null)
+    public static void Save(
+        string folder,
+        ParameterLayout layout,
+        ReadOnlySpan<float> values,
+        AdapterSettings settings,
+        string baseModel,
+        AdapterCard? card = null)
     {
         ArgumentNullException.ThrowIfNull(layout);
         ArgumentNullException.ThrowIfNull(settings);
@@ -66,7 +72,10 @@ public sealed class PeftAdapter
             {
                 if (!Load(staging).ToVector(layout).AsSpan().SequenceEqual(copy))
                 {
-                    throw FileFault.Of(folder, "the adapter that was written does not read back equal", "Check the disk; the adapter was not published.");
+                    throw FileFault.Of(
+                        folder,
+                        "the adapter that was written does not read back equal",
+                        "Check the disk; the adapter was not published.");
                 }
             });
     }
@@ -85,7 +94,10 @@ public sealed class PeftAdapter
         if (!File.Exists(weightsPath))
         {
             var pickle = File.Exists(Path.Combine(folder, "adapter_model.bin"));
-            throw FileFault.Of(folder, $"it holds no {WeightsName}", pickle ? "adapter_model.bin is a pickle file and is never opened; save the adapter as safetensors." : "Fetch the adapter again.");
+            throw FileFault.Of(
+                folder,
+                $"it holds no {WeightsName}",
+                pickle ? "adapter_model.bin is a pickle file and is never opened; save the adapter as safetensors." : "Fetch the adapter again.");
         }
 
         var tensors = ReadTensors(weightsPath);
@@ -121,7 +133,8 @@ public sealed class PeftAdapter
             }
         }
 
-        faults.AddRange(_tensors.Keys.Except(layout.Entries.Select(entry => entry.Name), StringComparer.Ordinal).Order(StringComparer.Ordinal).Select(name => $"not expected: {name}"));
+        var leftOver = _tensors.Keys.Except(layout.Entries.Select(entry => entry.Name), StringComparer.Ordinal);
+        faults.AddRange(leftOver.Order(StringComparer.Ordinal).Select(name => $"not expected: {name}"));
         return faults.Count == 0 ? values : throw Mismatch(faults);
     }
 
@@ -143,6 +156,9 @@ public sealed class PeftAdapter
     {
         const int Shown = 8;
         var listed = string.Join("; ", faults.Take(Shown)) + (faults.Count > Shown ? $"; and {faults.Count - Shown} more" : "");
-        return FileFault.Of(_folder, $"{faults.Count} tensors do not fit the run's adapter ({listed})", "Use the adapter's own base model, rank and target_modules.");
+        return FileFault.Of(
+            _folder,
+            $"{faults.Count} tensors do not fit the run's adapter ({listed})",
+            "Use the adapter's own base model, rank and target_modules.");
     }
 }

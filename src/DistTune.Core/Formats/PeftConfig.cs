@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using DistTune.Core.Models;
@@ -10,12 +9,10 @@ namespace DistTune.Core.Formats;
 /// <summary>Reads and writes PEFT's <c>adapter_config.json</c>.</summary>
 internal static class PeftConfig
 {
-    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, IndentSize = 2, NewLine = "\n", Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
-
     /// <summary>The file's text: sorted keys, two spaces, only keys that every PEFT release since 0.10 knows.</summary>
     public static string Render(ParameterLayout layout, AdapterSettings settings, string baseModel)
     {
-        var fields = new SortedDictionary<string, JsonNode?>(StringComparer.Ordinal)
+        var fields = new JsonObject
         {
             ["alpha_pattern"] = new JsonObject(),
             ["auto_mapping"] = null,
@@ -39,7 +36,7 @@ internal static class PeftConfig
             ["use_dora"] = false,
             ["use_rslora"] = false,
         };
-        return new JsonObject(fields).ToJsonString(Indented) + "\n";
+        return JsonFile.Render(fields);
     }
 
     /// <summary>Reads the settings; what this version cannot apply is refused by name rather than ignored.</summary>
@@ -67,7 +64,7 @@ internal static class PeftConfig
     {
         // Spelled out, because some loaders do not know the short form; the head is never among these names.
         var names = targets is [AdapterLayout.AllLinear] ? AdaptedModules(layout.Entries.Select(entry => entry.Name)).Select(LastPart) : targets;
-        return new JsonArray([.. names.Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal).Select(name => (JsonNode?)JsonValue.Create(name))]);
+        return new JsonArray([.. names.Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal).Select(name => JsonValue.Create(name))]);
     }
 
     private static string LastPart(string module) => module[(module.LastIndexOf('.') + 1)..];
@@ -111,7 +108,8 @@ internal static class PeftConfig
             }
         }
 
-        foreach (var name in (string[])["modules_to_save", "rank_pattern", "alpha_pattern", "layer_replication", "target_parameters", "trainable_token_indices"])
+        string[] refinements = ["modules_to_save", "rank_pattern", "alpha_pattern", "layer_replication", "target_parameters", "trainable_token_indices"];
+        foreach (var name in refinements)
         {
             if (reader.Has(name) && !IsEmpty(reader.Root.GetProperty(name)))
             {

@@ -48,7 +48,11 @@ public sealed class SafetensorsFile : IWeightSource
         var entry = Entry(name);
         if (entry.Info.Type is not (WeightType.Float32 or WeightType.Float16 or WeightType.BFloat16))
         {
-            throw FileFault.At(Path, entry.Offset, $"tensor '{name}' is stored as {entry.Dtype}; F32, F16 and BF16 can be read as numbers", "Export the weights in one of these types.");
+            throw FileFault.At(
+                Path,
+                entry.Offset,
+                $"tensor '{name}' is stored as {entry.Dtype}; F32, F16 and BF16 can be read as numbers",
+                "Export the weights in one of these types.");
         }
 
         CheckLength(name, entry.Info.Length, destination.Length, nameof(destination));
@@ -67,7 +71,11 @@ public sealed class SafetensorsFile : IWeightSource
         var entry = Entry(name);
         if (entry.Info.Type == WeightType.Other)
         {
-            throw FileFault.At(Path, entry.Offset, $"tensor '{name}' is stored as {entry.Dtype}; F32, F16, BF16, I64 and I32 can be read", "Export the weights in one of these types.");
+            throw FileFault.At(
+                Path,
+                entry.Offset,
+                $"tensor '{name}' is stored as {entry.Dtype}; F32, F16, BF16, I64 and I32 can be read",
+                "Export the weights in one of these types.");
         }
 
         CheckLength(name, entry.ByteLength, destination.Length, nameof(destination));

@@ -27,7 +27,11 @@ internal static class SafetensorsHeader
         var headerLength = BinaryPrimitives.ReadUInt64LittleEndian(file.Slice(0, 8));
         if (headerLength > MaxHeaderBytes || headerLength > (ulong)file.Length - 8)
         {
-            throw FileFault.At(file.Path, 0, $"the header claims {headerLength} bytes; the file has {file.Length}, and the limit is {MaxHeaderBytes}", FetchAgain);
+            throw FileFault.At(
+                file.Path,
+                0,
+                $"the header claims {headerLength} bytes; the file has {file.Length}, and the limit is {MaxHeaderBytes}",
+                FetchAgain);
         }
 
         var dataStart = 8 + (long)headerLength;
@@ -41,7 +45,12 @@ internal static class SafetensorsHeader
         }
         catch (JsonException error)
         {
-            throw FileFault.At(file.Path, 8 + (error.BytePositionInLine ?? 0), $"the header is not the JSON of a safetensors file ({error.Message})", FetchAgain, error);
+            throw FileFault.At(
+                file.Path,
+                8 + (error.BytePositionInLine ?? 0),
+                $"the header is not the JSON of a safetensors file ({error.Message})",
+                FetchAgain,
+                error);
         }
         catch (InvalidOperationException error)
         {
@@ -83,7 +92,11 @@ internal static class SafetensorsHeader
 
         if (!TryNumber(offsets[0], out var begin) || !TryNumber(offsets[1], out var end) || begin > end || end > file.Length - dataStart)
         {
-            throw FileFault.At(file.Path, 8, $"tensor '{name}' claims bytes {offsets.GetRawText()} of the {file.Length - dataStart} that follow the header", FetchAgain);
+            throw FileFault.At(
+                file.Path,
+                8,
+                $"tensor '{name}' claims bytes {offsets.GetRawText()} of the {file.Length - dataStart} that follow the header",
+                FetchAgain);
         }
 
         var dimensions = ReadShape(file, name, shape);
@@ -124,14 +137,22 @@ internal static class SafetensorsHeader
             expected *= dimension;
             if (expected > long.MaxValue)
             {
-                throw FileFault.At(file.Path, offset, $"tensor '{name}' of shape [{string.Join(", ", shape)}] has more elements than can be counted", FetchAgain);
+                throw FileFault.At(
+                    file.Path,
+                    offset,
+                    $"tensor '{name}' of shape [{string.Join(", ", shape)}] has more elements than can be counted",
+                    FetchAgain);
             }
         }
 
         // Types of unknown or sub-byte size are listed with what the file says; they cannot be read anyway.
         if (size > 0 && expected != actual)
         {
-            throw FileFault.At(file.Path, offset, $"tensor '{name}' of type {dtype} and shape [{string.Join(", ", shape)}] takes {expected} bytes, and data_offsets give it {actual}", FetchAgain);
+            throw FileFault.At(
+                file.Path,
+                offset,
+                $"tensor '{name}' of type {dtype} and shape [{string.Join(", ", shape)}] takes {expected} bytes, and data_offsets give it {actual}",
+                FetchAgain);
         }
     }
 

@@ -20,7 +20,10 @@ public static class SafetensorsWriter
     {
         ArgumentNullException.ThrowIfNull(weights);
         ArgumentNullException.ThrowIfNull(write);
-        var ordered = weights.OrderByDescending(weight => WeightConversion.SizeOf(weight.Type)).ThenBy(weight => weight.Name, StringComparer.Ordinal).ToArray();
+        var ordered = weights
+            .OrderByDescending(weight => WeightConversion.SizeOf(weight.Type))
+            .ThenBy(weight => weight.Name, StringComparer.Ordinal)
+            .ToArray();
         var header = Header(ordered);
         AtomicFile.Write(path, stream =>
         {
@@ -32,7 +35,8 @@ public static class SafetensorsWriter
                 position += ByteLength(weight);
                 if (stream.Position != position)
                 {
-                    throw new InvalidOperationException($"'{weight.Name}' ended at byte {stream.Position} of {path}; its type and shape end at {position}.");
+                    throw new InvalidOperationException(
+                        $"'{weight.Name}' ended at byte {stream.Position} of {path}; its type and shape end at {position}.");
                 }
             }
         });

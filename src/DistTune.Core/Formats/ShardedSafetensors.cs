@@ -44,7 +44,10 @@ public sealed class ShardedSafetensors : IWeightSource
             {
                 if (shards[fileName].Find(tensor) is null)
                 {
-                    throw FileFault.Of(indexPath, $"it places '{tensor}' in '{fileName}', which does not hold it", "Fetch the index and its shards again, from one revision.");
+                    throw FileFault.Of(
+                        indexPath,
+                        $"it places '{tensor}' in '{fileName}', which does not hold it",
+                        "Fetch the index and its shards again, from one revision.");
                 }
             }
 
@@ -81,12 +84,18 @@ public sealed class ShardedSafetensors : IWeightSource
             var fileName = property.Value.ValueKind == JsonValueKind.String ? property.Value.GetString()! : null;
             if (string.IsNullOrEmpty(fileName) || fileName is "." or ".." || fileName.AsSpan().IndexOfAny("/\\:\0") >= 0)
             {
-                throw FileFault.Of(indexPath, $"it places '{property.Name}' in {property.Value.GetRawText()}; a shard is a plain file name in the index's own folder", Cure);
+                throw FileFault.Of(
+                    indexPath,
+                    $"it places '{property.Name}' in {property.Value.GetRawText()}; a shard is a plain file name in the index's own folder",
+                    Cure);
             }
 
             if (!fileName.EndsWith(".safetensors", StringComparison.Ordinal))
             {
-                throw FileFault.Of(indexPath, $"it places '{property.Name}' in '{fileName}', which is not a safetensors file", "Convert the model to safetensors.");
+                throw FileFault.Of(
+                    indexPath,
+                    $"it places '{property.Name}' in '{fileName}', which is not a safetensors file",
+                    "Convert the model to safetensors.");
             }
 
             names.Add(property.Name, fileName);
@@ -115,5 +124,8 @@ public sealed class ShardedSafetensors : IWeightSource
 
     private SafetensorsFile Shard(string name) => _shardOf.TryGetValue(name, out var shard)
         ? shard
-        : throw FileFault.Of(_indexPath, $"there is no tensor '{name}'", $"It names {Weights.Length} tensors; check that the folder belongs to this model.");
+        : throw FileFault.Of(
+            _indexPath,
+            $"there is no tensor '{name}'",
+            $"It names {Weights.Length} tensors; check that the folder belongs to this model.");
 }

@@ -33,7 +33,10 @@ public static class WeightSources
                 return path;
             }
 
-            throw IsPickle(path) ? Pickle(path) : FileFault.Of(path, "it is neither a .safetensors nor a .gguf file", "Name a model folder or such a file.");
+            throw IsPickle(path) ? Pickle(path) : FileFault.Of(
+                path,
+                "it is neither a .safetensors nor a .gguf file",
+                "Name a model folder or such a file.");
         }
 
         if (!Directory.Exists(path))
@@ -67,12 +70,18 @@ public static class WeightSources
 
         if (ggufs.Length > 1)
         {
-            throw FileFault.Of(folder, $"it holds {ggufs.Length} .gguf files ({string.Join(", ", ggufs.Select(Path.GetFileName))})", "Name the one to use.");
+            throw FileFault.Of(
+                folder,
+                $"it holds {ggufs.Length} .gguf files ({string.Join(", ", ggufs.Select(Path.GetFileName))})",
+                "Name the one to use.");
         }
 
         throw files.FirstOrDefault(IsPickle) is { } pickle
             ? Pickle(pickle)
-            : FileFault.Of(folder, $"it holds no {SingleFileName}, no {ShardedSafetensors.IndexName} and no .gguf file", "Check the path; a model folder holds its weights in one of these.");
+            : FileFault.Of(
+                folder,
+                $"it holds no {SingleFileName}, no {ShardedSafetensors.IndexName} and no .gguf file",
+                "Check the path; a model folder holds its weights in one of these.");
     }
 
     private static bool IsPickle(string path) => PickleSuffixes.Any(suffix => path.EndsWith(suffix, StringComparison.OrdinalIgnoreCase));

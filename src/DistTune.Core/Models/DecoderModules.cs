@@ -18,7 +18,8 @@ internal sealed record DecoderShape(int Vocabulary, int Hidden, int Intermediate
     public DecoderShape Checked(ConfigReader reader) =>
         Layers <= MaxLayers && (long)Heads * HeadDimension <= int.MaxValue
             ? this
-            : throw reader.Contradiction($"{Layers} layers of {Heads} heads of width {HeadDimension} are beyond any model (at most {MaxLayers} layers and 2^31 features)");
+            : throw reader.Contradiction(
+                $"{Layers} layers of {Heads} heads of width {HeadDimension} are beyond any model (at most {MaxLayers} layers and 2^31 features)");
 }
 
 /// <summary>

@@ -106,7 +106,10 @@ public sealed record DecoderSpec
     public required ImmutableArray<WeightSpec> Weights { get; init; }
 }
 
-/// <summary>A weight of the base: its name as on disk in Hugging Face's naming, its shape, and the layer that owns it (-1 before the first, the layer count after the last).</summary>
+/// <summary>
+/// A weight of the base: its name as on disk in Hugging Face's naming, its shape, and the layer that owns it (-1 before the first, the
+/// layer count after the last).
+/// </summary>
 public sealed record WeightSpec(string Name, ImmutableArray<long> Shape, int Layer);
 
 /// <summary>Turns a <c>config.json</c> of one architecture into a <see cref="DecoderSpec"/>.</summary>

@@ -91,7 +91,10 @@ internal sealed class LlamaFamily : IModelFamily
 
         if (reader.Has("quantization_config"))
         {
-            throw reader.Unsupported("quantization_config", reader.Root.GetProperty("quantization_config").GetRawText(), "weights in F32, F16 or BF16, or a GGUF file");
+            throw reader.Unsupported(
+                "quantization_config",
+                reader.Root.GetProperty("quantization_config").GetRawText(),
+                "weights in F32, F16 or BF16, or a GGUF file");
         }
     }
 }

@@ -54,7 +54,10 @@ public static class ModelFamilies
         var family = All.FirstOrDefault(family => family.Architectures.Contains(architecture, StringComparer.Ordinal));
         return family is not null
             ? family.Describe(config, path)
-            : throw new ConfigReader(config, path).Unsupported("architectures[0]", architecture, string.Join(", ", All.SelectMany(family => family.Architectures)));
+            : throw new ConfigReader(config, path).Unsupported(
+                "architectures[0]",
+                architecture,
+                string.Join(", ", All.SelectMany(family => family.Architectures)));
     }
 
     /// <summary>Checks that every weight of the description is there with its shape; further weights are left alone.</summary>
@@ -68,14 +71,18 @@ public static class ModelFamilies
         if (faults.Length > 0)
         {
             var more = faults.Length > Shown ? $"; and {faults.Length - Shown} more" : "";
-            throw FileFault.Of(path, $"{faults.Length} weights are not as the configuration says ({string.Join("; ", faults.Take(Shown))}{more})", "Fetch configuration and weights from one revision.");
+            throw FileFault.Of(
+                path,
+                $"{faults.Length} weights are not as the configuration says ({string.Join("; ", faults.Take(Shown))}{more})",
+                "Fetch configuration and weights from one revision.");
         }
     }
 
     private static string? Fault(WeightSpec expected, WeightInfo? found) => found switch
     {
         null => $"missing: {expected.Name}",
-        _ when !found.Shape.SequenceEqual(expected.Shape) => $"shape [{string.Join(", ", found.Shape)}] instead of [{string.Join(", ", expected.Shape)}]: {expected.Name}",
+        _ when !found.Shape.SequenceEqual(expected.Shape) =>
+            $"shape [{string.Join(", ", found.Shape)}] instead of [{string.Join(", ", expected.Shape)}]: {expected.Name}",
         _ => null,
     };
 

@@ -47,7 +47,9 @@ public static class AdapterInitialization
             if (found is null || !found.Shape.SequenceEqual(entry.Shape))
             {
                 var got = found is null ? "is missing" : $"has shape [{string.Join(", ", found.Shape)}]";
-                throw new DistTuneException(FaultKind.InvalidFile, $"The base's weight '{entry.Name}' {got}; [{string.Join(", ", entry.Shape)}] is expected. Check that config.json and weights belong together.");
+                throw new DistTuneException(
+                    FaultKind.InvalidFile,
+                    $"The base's weight '{entry.Name}' {got}; [{string.Join(", ", entry.Shape)}] is expected. Check that config.json and weights belong together.");
             }
 
             weights.ReadFloat32(entry.Name, Slice(values, entry));

@@ -84,13 +84,17 @@ public static class AdapterLayout
 
         if (!double.IsFinite(settings.Alpha) || settings.Alpha <= 0)
         {
-            throw new DistTuneException(FaultKind.Configuration, FormattableString.Invariant($"The adapter's alpha must be above 0, got {settings.Alpha}. Set alpha."));
+            throw new DistTuneException(
+                FaultKind.Configuration,
+                FormattableString.Invariant($"The adapter's alpha must be above 0, got {settings.Alpha}. Set alpha."));
         }
     }
 
     private static DistTuneException Unmatched(string problem, DecoderSpec spec)
     {
         var names = spec.Linears.Select(module => module.Name[(module.Name.LastIndexOf('.') + 1)..]).Distinct(StringComparer.Ordinal);
-        return new DistTuneException(FaultKind.Configuration, $"{problem}. The base has: {string.Join(", ", names)}; '{AllLinear}' alone means all but the head. Correct target_modules.");
+        return new DistTuneException(
+            FaultKind.Configuration,
+            $"{problem}. The base has: {string.Join(", ", names)}; '{AllLinear}' alone means all but the head. Correct target_modules.");
     }
 }

@@ -1,7 +1,9 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using DistTune.Core.Formats;
+using DistTune.Core.Models;
 using DistTune.Core.Tests.Models;
+using DistTune.Core.Tests.Text;
 using DistTune.Core.Training;
 
 namespace DistTune.Core.Tests.Formats;
@@ -152,6 +154,37 @@ public sealed class PeftAdapterTests : IDisposable
         File.WriteAllText(Path.Combine(Adapter, "adapter_model.bin"), "x");
 
         Assert.Contains("pickle", Assert.Throws<DistTuneException>(() => PeftAdapter.Load(Adapter)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Load_AdapterThatPeftWrote_FillsTheLayoutExactly()
+    {
+        var spec = ModelFamilies.Describe(Golden.Path("gguf", "hf"));
+        var loaded = PeftAdapter.Load(Golden.Path("gguf", "adapter"));
+        var layout = AdapterLayout.Create(spec, loaded.Settings);
+
+        var values = loaded.ToVector(layout);
+
+        Assert.Equal((4, 8.0, 28), (loaded.Settings.Rank, loaded.Settings.Alpha, layout.Entries.Length));
+        Assert.Equal(layout.Entries, AdapterLayout.Create(spec, loaded.Settings with { TargetModules = ["all-linear"] }).Entries, Same);
+        Assert.Equal(layout.ParameterCount, values.Count(value => value != 0));
+        PeftAdapter.Save(Adapter, layout, values, loaded.Settings, "tiny");
+        Assert.Equal(values, PeftAdapter.Load(Adapter).ToVector(layout));
+    }
+
+    [Fact]
+    public void Load_InitialAdapterOfTheRealModel_FillsItsLayout()
+    {
+        var folder = GoldenFiles.External(Path.Combine("smollm2", "lora", "adapter_init", PeftAdapter.ConfigName));
+        Assert.SkipWhen(folder is null, "DISTTUNE_THIRDPARTY is not set, or the goldens of the real model are not here.");
+        var loaded = PeftAdapter.Load(Path.GetDirectoryName(folder)!);
+        var spec = ModelFamilies.Describe(Path.Combine(GoldenFiles.ThirdParty!, "smollm2-135m-instruct"));
+
+        var layout = AdapterLayout.Create(spec, new AdapterSettings(AdapterKind.Lora, 8, 16, ["all-linear"]));
+
+        Assert.Equal((420, 2_442_240L), (layout.Entries.Length, layout.ParameterCount));
+        Assert.Equal((8, 16.0), (loaded.Settings.Rank, loaded.Settings.Alpha));
+        Assert.NotEqual(0, loaded.ToVector(layout, zeroMissingB: true)[0]);
     }
 
     private static bool Same(ParameterEntry left, ParameterEntry right) => left.Name == right.Name && left.Offset == right.Offset && left.Shape.SequenceEqual(right.Shape);

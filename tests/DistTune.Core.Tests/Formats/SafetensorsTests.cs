@@ -133,6 +133,58 @@ public sealed class SafetensorsTests : IDisposable
     }
 
     [Fact]
+    public void Open_AnyFlippedByte_IsReadOrRefusedButNeverCrashes()
+    {
+        var path = _folder.File("a.safetensors");
+        WriteMixed(path, new float[6]);
+        var whole = File.ReadAllBytes(path);
+        for (var bit = 0; bit < 8 * whole.Length; bit += 3)
+        {
+            var bytes = whole.ToArray();
+            bytes[bit / 8] ^= (byte)(1 << (bit % 8));
+            var flipped = _folder.Write("flipped.safetensors", bytes);
+            try
+            {
+                using var file = SafetensorsFile.Open(flipped);
+                foreach (var weight in file.Weights.Where(weight => weight.Type is WeightType.Float32 or WeightType.Float16 or WeightType.BFloat16))
+                {
+                    file.ReadFloat32(weight.Name, new float[weight.Length]);
+                }
+            }
+            catch (DistTuneException error)
+            {
+                Assert.Contains(flipped, error.Message, StringComparison.Ordinal);
+            }
+        }
+    }
+
+    [Fact]
+    public void Read_FromManyThreads_GivesEveryThreadTheSame()
+    {
+        var path = _folder.File("a.safetensors");
+        var values = Enumerable.Range(0, 100_000).Select(i => (float)i).ToArray();
+        SafetensorsWriter.Write(path, [new("a", WeightType.Float32, [100_000])], (weight, stream) => SafetensorsWriter.WriteValues(stream, values, weight.Type));
+        using var file = SafetensorsFile.Open(path);
+
+        Parallel.For(0, 64, _ =>
+        {
+            var read = new float[values.Length];
+            file.ReadFloat32("a", read);
+            Assert.Equal(values, read);
+        });
+    }
+
+    [Fact]
+    public void Read_AfterDisposal_Throws()
+    {
+        var path = _folder.Write("a.safetensors", WithHeader("""{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}""", 8));
+        var file = SafetensorsFile.Open(path);
+        file.Dispose();
+
+        Assert.Throws<ObjectDisposedException>(() => file.ReadFloat32("a", new float[2]));
+    }
+
+    [Fact]
     public void Read_UnsupportedType_IsListedAndNamedOnlyWhenRead()
     {
         var path = _folder.Write("a.safetensors", WithHeader("""{"a":{"dtype":"F8_E4M3","shape":[8],"data_offsets":[0,8]},"z":{"dtype":"F4","shape":[16],"data_offsets":[8,16]}}""", 16));

@@ -81,7 +81,11 @@ public sealed class GgufFile : IDisposable
         var type = tensor.Type;
         if (type.WeightType == WeightType.Other)
         {
-            throw FileFault.At(Path, tensor.Offset, $"tensor '{tensor.Name}' is stored as {type.Name}; {GgufType.Readable} can be read", "Use a file of one of these types.");
+            throw FileFault.At(
+                Path,
+                tensor.Offset,
+                $"tensor '{tensor.Name}' is stored as {type.Name}; {GgufType.Readable} can be read",
+                "Use a file of one of these types.");
         }
 
         var bytes = checked((int)(tensor.Shape[^1] / type.BlockElements * type.BlockBytes));
@@ -159,7 +163,9 @@ public sealed class GgufFile : IDisposable
         var rank = reader.UInt32();
         if (name.Length > MaxTensorName || rank is < 1 or > MaxDimensions)
         {
-            throw reader.Fault(start, $"a tensor has a name of {name.Length} characters and {rank} dimensions; up to {MaxTensorName} and 1 to {MaxDimensions} are read");
+            throw reader.Fault(
+                start,
+                $"a tensor has a name of {name.Length} characters and {rank} dimensions; up to {MaxTensorName} and 1 to {MaxDimensions} are read");
         }
 
         var shape = new long[rank];
@@ -203,7 +209,9 @@ public sealed class GgufFile : IDisposable
             var bytes = ByteLength(reader, tensor);
             if (tensor.Offset > available || bytes > available - tensor.Offset)
             {
-                throw reader.Fault(dataStart, $"the tensor '{tensor.Name}' claims {bytes} bytes from {tensor.Offset} of the {available} that follow the header");
+                throw reader.Fault(
+                    dataStart,
+                    $"the tensor '{tensor.Name}' claims {bytes} bytes from {tensor.Offset} of the {available} that follow the header");
             }
 
             end = tensor.Offset + bytes;
@@ -223,10 +231,14 @@ public sealed class GgufFile : IDisposable
 
         if (tensor.Shape[^1] % type.BlockElements != 0)
         {
-            throw reader.Fault(reader.Position, $"the tensor '{tensor.Name}' has rows of {tensor.Shape[^1]}, which is not a multiple of {type.Name}'s {type.BlockElements}");
+            throw reader.Fault(
+                reader.Position,
+                $"the tensor '{tensor.Name}' has rows of {tensor.Shape[^1]}, which is not a multiple of {type.Name}'s {type.BlockElements}");
         }
 
         var bytes = (Int128)(tensor.Length / type.BlockElements) * type.BlockBytes;
-        return bytes <= long.MaxValue ? (long)bytes : throw reader.Fault(reader.Position, $"the tensor '{tensor.Name}' has more bytes than can be counted");
+        return bytes <= long.MaxValue ? (long)bytes : throw reader.Fault(
+            reader.Position,
+            $"the tensor '{tensor.Name}' has more bytes than can be counted");
     }
 }

@@ -26,8 +26,8 @@ public static class GgufImport
             folder,
             staging =>
             {
-                AtomicFile.WriteText(Path.Combine(staging, ModelFamilies.ConfigName), ModelFolder.Render(config));
-                AtomicFile.WriteText(Path.Combine(staging, ModelFamilies.GenerationConfigName), ModelFolder.Render(generation));
+                AtomicFile.WriteText(Path.Combine(staging, ModelFamilies.ConfigName), JsonFile.Render(config));
+                AtomicFile.WriteText(Path.Combine(staging, ModelFamilies.GenerationConfigName), JsonFile.Render(generation));
                 WriteWeights(Path.Combine(staging, WeightSources.SingleFileName), spec, weights, type, cancellationToken);
             },
             ModelFolder.Verify);

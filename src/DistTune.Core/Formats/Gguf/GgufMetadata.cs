@@ -86,5 +86,8 @@ public sealed class GgufMetadata
     };
 
     private DistTuneException Wrong(string key, string expected, object value) =>
-        FileFault.Of(_path, $"the metadata '{key}' must be {expected}, got {value.GetType().Name}", "Convert the model again with a current converter.");
+        FileFault.Of(
+            _path,
+            $"the metadata '{key}' must be {expected}, got {value.GetType().Name}",
+            "Convert the model again with a current converter.");
 }

@@ -35,7 +35,10 @@ internal static class GgufRotary
     {
         if (tensor.Length != headDimension / 2)
         {
-            throw FileFault.Of(file.Path, $"'{tensor.Name}' has {tensor.Length} factors; heads of width {headDimension} need {headDimension / 2}", GgufReader.FetchAgain);
+            throw FileFault.Of(
+                file.Path,
+                $"'{tensor.Name}' has {tensor.Length} factors; heads of width {headDimension} need {headDimension / 2}",
+                GgufReader.FetchAgain);
         }
 
         var stored = new float[tensor.Length];

@@ -23,7 +23,10 @@ public sealed class GgufWeights : IWeightSource
             var heads = architecture.InterleavedHeads(file, tensor.Name);
             if (heads > 0 && tensor.Shape[0] % (2L * heads) != 0)
             {
-                throw FileFault.Of(file.Path, $"the {tensor.Shape[0]} rows of '{tensor.Name}' do not belong to {heads} heads of even width", GgufReader.FetchAgain);
+                throw FileFault.Of(
+                    file.Path,
+                    $"the {tensor.Shape[0]} rows of '{tensor.Name}' do not belong to {heads} heads of even width",
+                    GgufReader.FetchAgain);
             }
 
             entries.Add(name, new Entry(tensor, heads, new WeightInfo(name, tensor.Type.WeightType, tensor.Shape)));
@@ -107,12 +110,17 @@ public sealed class GgufWeights : IWeightSource
     {
         if (!_entries.TryGetValue(name, out var entry))
         {
-            throw FileFault.Of(File.Path, $"there is no weight '{name}'", $"It holds {Weights.Length} weights; check that the file belongs to this model.");
+            throw FileFault.Of(
+                File.Path,
+                $"there is no weight '{name}'",
+                $"It holds {Weights.Length} weights; check that the file belongs to this model.");
         }
 
         return (Int128)entry.Info.Length * elementSize == length
             ? entry
-            : throw new ArgumentException($"'{name}' has {entry.Info.Length} elements of {elementSize}; the destination has {length}.", nameof(length));
+            : throw new ArgumentException(
+                $"'{name}' has {entry.Info.Length} elements of {elementSize}; the destination has {length}.",
+                nameof(length));
     }
 
     /// <summary>A tensor seen in Hugging Face's row order. A vector with heads (a bias) counts each element as a row.</summary>

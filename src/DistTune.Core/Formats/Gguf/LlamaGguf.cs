@@ -120,11 +120,14 @@ internal sealed class LlamaGguf : IGgufArchitecture
 
     private static void CheckVariant(GgufFile file, int headDimension)
     {
-        foreach (var (key, expected) in ((string, int)[])[("attention.value_length", headDimension), ("rope.dimension_count", headDimension), ("expert_count", 0)])
+        (string Key, int Value)[] plain = [("attention.value_length", headDimension), ("rope.dimension_count", headDimension), ("expert_count", 0)];
+        foreach (var (key, expected) in plain)
         {
             if (Integer(file, key) is { } value && value != expected)
             {
-                throw new DistTuneException(FaultKind.Configuration, $"{file.Path}: {Key(key)} is {value}; only {expected} is supported here. {Convert}");
+                throw new DistTuneException(
+                    FaultKind.Configuration,
+                    $"{file.Path}: {Key(key)} is {value}; only {expected} is supported here. {Convert}");
             }
         }
     }
@@ -134,7 +137,10 @@ internal sealed class LlamaGguf : IGgufArchitecture
         var present = parts.Where(part => file.Find($"{BlockPrefix}0.{part}.bias") is not null).ToArray();
         return present.Length == 0 || present.Length == parts.Length
             ? present.Length > 0
-            : throw FileFault.Of(file.Path, $"of {string.Join(", ", parts)} only {string.Join(", ", present)} have biases, which no llama model has", Convert);
+            : throw FileFault.Of(
+                file.Path,
+                $"of {string.Join(", ", parts)} only {string.Join(", ", present)} have biases, which no llama model has",
+                Convert);
     }
 
     private static bool TrySplitBlock(string stem, out int layer, out string part)
