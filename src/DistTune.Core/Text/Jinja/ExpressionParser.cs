@@ -1,0 +1,542 @@
+using System.Globalization;
+
+namespace DistTune.Core.Text.Jinja;
+
+/// <summary>Parses expressions, with Jinja's precedence.</summary>
+internal class ExpressionParser(List<Token> tokens)
+{
+    private static readonly CallArguments NoArguments = new([], [], null, null);
+
+    private int _next;
+    private int _depth;
+
+    /// <summary>Inside an <c>if</c>, an unknown filter or test is an error only when it is reached.</summary>
+    protected int ConditionalDepth { get; set; }
+
+    /// <summary>Whether a name was read since it was last reset; tells a macro that it takes any arguments.</summary>
+    protected HashSet<string> NamesRead { get; } = new(StringComparer.Ordinal);
+
+    protected Token Current => _next < tokens.Count ? tokens[_next] : tokens[^1];
+
+    protected Token Ahead => _next + 1 < tokens.Count ? tokens[_next + 1] : tokens[^1];
+
+    protected Token Take() => _next < tokens.Count ? tokens[_next++] : tokens[^1];
+
+    protected bool TakeIf(string symbol)
+    {
+        if (!Current.IsOperator(symbol))
+        {
+            return false;
+        }
+
+        Take();
+        return true;
+    }
+
+    protected bool TakeName(string name)
+    {
+        if (!Current.IsName(name))
+        {
+            return false;
+        }
+
+        Take();
+        return true;
+    }
+
+    protected void Expect(string symbol)
+    {
+        if (!TakeIf(symbol))
+        {
+            throw Expected(symbol);
+        }
+    }
+
+    protected string ExpectName() => Current.Kind == TokenKind.Name ? Take().Text : throw Expected("name");
+
+    protected void ExpectEnd(TokenKind kind)
+    {
+        if (Current.Kind != kind)
+        {
+            throw Expected(new Token(kind, string.Empty, 0).Describe());
+        }
+
+        Take();
+    }
+
+    protected TemplateException Fault(string reason, int? line = null) => new("TemplateSyntaxError", reason, line ?? Current.Line);
+
+    /// <summary>One expression, or several with commas between: a tuple.</summary>
+    internal Expression ParseTuple(bool withConditional = true, bool parenthesised = false, Func<bool>? ends = null)
+    {
+        var items = new List<Expression>();
+        var isTuple = false;
+        while (true)
+        {
+            if (items.Count > 0 && !TakeIf(","))
+            {
+                break;
+            }
+
+            isTuple |= items.Count > 0;
+            if (Current.Kind is TokenKind.VariableEnd or TokenKind.BlockEnd || Current.IsOperator(")") || ends?.Invoke() == true)
+            {
+                break;
+            }
+
+            items.Add(withConditional ? ParseExpression() : ParseOr());
+        }
+
+        if (!isTuple && items.Count == 1)
+        {
+            return items[0];
+        }
+
+        return items.Count > 0 || parenthesised ? new Sequence(SequenceKind.Tuple, items) : throw Fault($"Expected an expression, got '{Current.Describe()}'");
+    }
+
+    internal Expression ParseExpression()
+    {
+        if (++_depth > RenderContext.MaximumDepth)
+        {
+            throw Fault("the expression is nested too deeply");
+        }
+
+        var expression = ParseOr();
+        while (TakeName("if"))
+        {
+            ConditionalDepth++;
+            var test = ParseOr();
+            expression = new Conditional(test, expression, TakeName("else") ? ParseExpression() : null);
+            ConditionalDepth--;
+        }
+
+        _depth--;
+        return expression;
+    }
+
+    internal Expression ParseOr()
+    {
+        var left = ParseAnd();
+        while (TakeName("or"))
+        {
+            left = new Logical(false, left, ParseAnd());
+        }
+
+        return left;
+    }
+
+    /// <summary>A target of an assignment: names, or a tuple of names.</summary>
+    internal Expression ParseTarget(bool allowAttribute)
+    {
+        var items = new List<Expression>();
+        var isTuple = false;
+        do
+        {
+            if (items.Count > 0 && (Current.IsName("in") || Current.IsOperator("=")))
+            {
+                break;
+            }
+
+            if (TakeIf("("))
+            {
+                items.Add(ParseTarget(allowAttribute));
+                Expect(")");
+            }
+            else
+            {
+                var name = ExpectName();
+                items.Add(allowAttribute && TakeIf(".") ? new NamespaceTarget(name, ExpectName()) : new Name(name));
+            }
+
+            isTuple |= Current.IsOperator(",");
+        }
+        while (TakeIf(","));
+
+        return isTuple ? new Sequence(SequenceKind.Tuple, items) : items[0];
+    }
+
+    /// <summary>A chain of filters; the first value is left out where it is a block's text.</summary>
+    internal FilterExpression ParseFilterChain()
+    {
+        FilterExpression? chain = null;
+        do
+        {
+            chain = ParseFilter(chain);
+        }
+        while (TakeIf("|"));
+
+        return chain;
+    }
+
+    private Expression ParseAnd()
+    {
+        var left = ParseNot();
+        while (TakeName("and"))
+        {
+            left = new Logical(true, left, ParseNot());
+        }
+
+        return left;
+    }
+
+    private Expression ParseNot()
+    {
+        if (++_depth > RenderContext.MaximumDepth)
+        {
+            throw Fault("the expression is nested too deeply");
+        }
+
+        var expression = TakeName("not") ? new Not(ParseNot()) : ParseComparison();
+        _depth--;
+        return expression;
+    }
+
+    private Expression ParseComparison()
+    {
+        var first = ParseSum();
+        var rest = new List<(string, Expression)>();
+        while (true)
+        {
+            if (Current.Kind == TokenKind.Operator && Current.Text is "==" or "!=" or "<" or "<=" or ">" or ">=")
+            {
+                rest.Add((Take().Text, ParseSum()));
+            }
+            else if (TakeName("in"))
+            {
+                rest.Add(("in", ParseSum()));
+            }
+            else if (Current.IsName("not") && Ahead.IsName("in"))
+            {
+                Take();
+                Take();
+                rest.Add(("notin", ParseSum()));
+            }
+            else
+            {
+                return rest.Count == 0 ? first : new Comparison(first, rest);
+            }
+        }
+    }
+
+    private Expression ParseSum()
+    {
+        var left = ParseConcatenation();
+        while (Current.Kind == TokenKind.Operator && Current.Text is "+" or "-")
+        {
+            left = new Arithmetic(Take().Text, left, ParseConcatenation());
+        }
+
+        return left;
+    }
+
+    private Expression ParseConcatenation()
+    {
+        var parts = new List<Expression> { ParseProduct() };
+        while (TakeIf("~"))
+        {
+            parts.Add(ParseProduct());
+        }
+
+        return parts.Count == 1 ? parts[0] : new Concatenation(parts);
+    }
+
+    private Expression ParseProduct()
+    {
+        var left = ParsePower();
+        while (Current.Kind == TokenKind.Operator && Current.Text is "*" or "/" or "//" or "%")
+        {
+            left = new Arithmetic(Take().Text, left, ParsePower());
+        }
+
+        return left;
+    }
+
+    private Expression ParsePower()
+    {
+        var left = ParseUnary(true);
+        while (TakeIf("**"))
+        {
+            left = new Arithmetic("**", left, ParseUnary(true));
+        }
+
+        return left;
+    }
+
+    private Expression ParseUnary(bool withFilter)
+    {
+        if (++_depth > RenderContext.MaximumDepth)
+        {
+            throw Fault("the expression is nested too deeply");
+        }
+
+        var expression = TakeIf("-") ? new Sign(true, ParseUnary(false)) : TakeIf("+") ? new Sign(false, ParseUnary(false)) : ParsePrimary();
+        expression = ParsePostfix(expression);
+        expression = withFilter ? ParseFilters(expression) : expression;
+        _depth--;
+        return expression;
+    }
+
+    private Expression ParsePrimary()
+    {
+        var token = Current;
+        switch (token.Kind)
+        {
+            case TokenKind.Name:
+                Take();
+                NamesRead.Add(token.Text);
+                return token.Text switch
+                {
+                    "true" or "True" => new Constant(true),
+                    "false" or "False" => new Constant(false),
+                    "none" or "None" => new Constant(null),
+                    _ => new Name(token.Text),
+                };
+            case TokenKind.String:
+                var text = Take().Text;
+                while (Current.Kind == TokenKind.String)
+                {
+                    text += Take().Text;
+                }
+
+                return new Constant(text);
+            case TokenKind.Integer:
+                return new Constant(ParseInteger(Take()));
+            case TokenKind.Float:
+                return new Constant(double.Parse(Take().Text, NumberStyles.Float, CultureInfo.InvariantCulture));
+            case TokenKind.Operator when token.Text == "(":
+                Take();
+                var tuple = ParseTuple(parenthesised: true);
+                Expect(")");
+                return tuple;
+            case TokenKind.Operator when token.Text == "[":
+                Take();
+                return new Sequence(SequenceKind.List, ParseItems("]", ParseExpression));
+            case TokenKind.Operator when token.Text == "{":
+                Take();
+                return new Dictionary(ParseItems("}", ParseEntry));
+            default:
+                throw Fault($"unexpected '{token.Describe()}'");
+        }
+    }
+
+    private (Expression Key, Expression Value) ParseEntry()
+    {
+        var key = ParseExpression();
+        Expect(":");
+        return (key, ParseExpression());
+    }
+
+    private List<T> ParseItems<T>(string end, Func<T> parse)
+    {
+        var items = new List<T>();
+        while (!TakeIf(end))
+        {
+            if (items.Count > 0)
+            {
+                Expect(",");
+            }
+
+            if (TakeIf(end))
+            {
+                break;
+            }
+
+            items.Add(parse());
+        }
+
+        return items;
+    }
+
+    private object ParseInteger(Token token)
+    {
+        var text = token.Text;
+        var numberBase = text.Length > 1 ? char.ToLowerInvariant(text[1]) switch { 'x' => 16, 'o' => 8, 'b' => 2, _ => 10 } : 10;
+        try
+        {
+            return numberBase == 10 ? long.Parse(text, CultureInfo.InvariantCulture) : Convert.ToInt64(text[2..], numberBase);
+        }
+        catch (Exception error) when (error is OverflowException or FormatException or ArgumentException)
+        {
+            throw Fault($"the number {text} does not fit into 64 bits", token.Line);
+        }
+    }
+
+    private Expression ParsePostfix(Expression target)
+    {
+        while (true)
+        {
+            if (TakeIf("."))
+            {
+                target = Current.Kind == TokenKind.Integer ? new Item(target, new Constant(ParseInteger(Take()))) : new Attribute(target, ExpectName());
+            }
+            else if (TakeIf("["))
+            {
+                target = ParseSubscript(target);
+            }
+            else if (Current.IsOperator("("))
+            {
+                target = new Call(target, ParseArguments());
+            }
+            else
+            {
+                return target;
+            }
+        }
+    }
+
+    private Expression ParseSubscript(Expression target)
+    {
+        var start = Current.IsOperator(":") ? null : ParseExpression();
+        if (TakeIf(":"))
+        {
+            var stop = Current.IsOperator(":") || Current.IsOperator("]") ? null : ParseExpression();
+            var step = TakeIf(":") && !Current.IsOperator("]") ? ParseExpression() : null;
+            Expect("]");
+            return new Slice(target, start, stop, step);
+        }
+
+        if (Current.IsOperator(","))
+        {
+            var items = new List<Expression> { start! };
+            while (TakeIf(","))
+            {
+                items.Add(ParseExpression());
+            }
+
+            start = new Sequence(SequenceKind.Tuple, items);
+        }
+
+        Expect("]");
+        return new Item(target, start!);
+    }
+
+    private Expression ParseFilters(Expression target)
+    {
+        while (true)
+        {
+            if (TakeIf("|"))
+            {
+                target = ParseFilter(target);
+            }
+            else if (TakeName("is"))
+            {
+                target = ParseTest(target);
+            }
+            else if (Current.IsOperator("("))
+            {
+                target = new Call(target, ParseArguments());
+            }
+            else
+            {
+                return target;
+            }
+        }
+    }
+
+    private FilterExpression ParseFilter(Expression? target)
+    {
+        var line = Current.Line;
+        var name = ParseDottedName();
+        if (!Filters.Exists(name) && ConditionalDepth == 0)
+        {
+            throw new TemplateException("TemplateAssertionError", Filters.Unknown(name).Reason, line);
+        }
+
+        return new FilterExpression(target, name, Current.IsOperator("(") ? ParseArguments() : NoArguments);
+    }
+
+    private Expression ParseTest(Expression target)
+    {
+        var negated = TakeName("not");
+        var line = Current.Line;
+        var name = ParseDottedName();
+        if (!Tests.Exists(name) && ConditionalDepth == 0)
+        {
+            throw new TemplateException("TemplateAssertionError", Tests.Unknown(name).Reason, line);
+        }
+
+        var arguments = NoArguments;
+        if (Current.IsOperator("("))
+        {
+            arguments = ParseArguments();
+        }
+        else if (StartsOperand())
+        {
+            if (Current.IsName("is"))
+            {
+                throw Fault("You cannot chain multiple tests with is");
+            }
+
+            arguments = new CallArguments([ParsePostfix(ParsePrimary())], [], null, null);
+        }
+
+        Expression test = new TestExpression(target, name, arguments);
+        return negated ? new Not(test) : test;
+    }
+
+    private bool StartsOperand() => Current.Kind is TokenKind.String or TokenKind.Integer or TokenKind.Float
+        || (Current.Kind == TokenKind.Name && Current.Text is not ("else" or "or" or "and" or "if"))
+        || Current.IsOperator("[") || Current.IsOperator("{");
+
+    private string ParseDottedName()
+    {
+        var name = ExpectName();
+        while (TakeIf("."))
+        {
+            name += "." + ExpectName();
+        }
+
+        return name;
+    }
+
+    protected CallArguments ParseArguments()
+    {
+        Expect("(");
+        var positional = new List<Expression>();
+        var named = new List<(string, Expression)>();
+        Expression? spread = null;
+        Expression? namedSpread = null;
+        for (var first = true; !Current.IsOperator(")"); first = false)
+        {
+            if (!first)
+            {
+                Expect(",");
+                if (Current.IsOperator(")"))
+                {
+                    break;
+                }
+            }
+
+            if (TakeIf("**"))
+            {
+                namedSpread = ParseExpression();
+            }
+            else if (TakeIf("*"))
+            {
+                spread = ParseExpression();
+            }
+            else if (Current.Kind == TokenKind.Name && Ahead.IsOperator("="))
+            {
+                var name = Take().Text;
+                Take();
+                named.Add((name, ParseExpression()));
+            }
+            else if (named.Count > 0 || namedSpread is not null)
+            {
+                throw Fault("invalid syntax for function call expression");
+            }
+            else
+            {
+                positional.Add(ParseExpression());
+            }
+        }
+
+        Expect(")");
+        return new CallArguments(positional, named, spread, namedSpread);
+    }
+
+    private TemplateException Expected(string what) => Current.Kind == TokenKind.End
+        ? Fault($"unexpected end of template, expected '{what}'.")
+        : Fault($"expected token '{what}', got '{Current.Describe()}'");
+}
