@@ -141,9 +141,9 @@ internal sealed class Sign(bool negative, Expression operand) : Expression
 {
     internal override object? Evaluate(RenderContext context) => operand.Evaluate(context) switch
     {
-        double number => negative ? -number : number,
+        double number => (object)(negative ? -number : number),
         Undefined undefined => throw undefined.Fault(),
-        long number => negative ? checked(-number) : number,
+        long number => negative ? PythonArithmetic.Negate(number) : number,
         bool flag => (flag ? 1L : 0L) * (negative ? -1 : 1),
         var value => throw new TemplateException("TypeError", $"bad operand type for unary {(negative ? '-' : '+')}: '{Values.TypeName(value)}'"),
     };

@@ -33,7 +33,7 @@ internal static class Filters
         ["format"] = (context, value, arguments) => PythonFormat.Percent(context, Values.Print(value), arguments.Positional),
         ["int"] = ToInteger,
         ["float"] = ToFloat,
-        ["abs"] = (_, value, _) => Defined(value) is double number ? Math.Abs(number) : Math.Abs(Values.ToLong(value)),
+        ["abs"] = (_, value, _) => Defined(value) is double number ? (object)Math.Abs(number) : Values.ToLong(value) is var integer && integer < 0 ? PythonArithmetic.Negate(integer) : integer,
         ["round"] = Round,
         ["attr"] = (_, value, arguments) => Lookup.Method(value, Values.ToText(arguments.Get(0, "name")))
             ?? new Undefined($"'{Values.TypeName(value)} object' has no attribute '{arguments.Get(0, "name")}'"),
@@ -117,7 +117,7 @@ internal static class Filters
             case long or bool:
                 return Values.ToLong(value);
             case double number:
-                return double.IsFinite(number) && Math.Abs(number) < 9e18 ? (long)number : otherwise;
+                return double.IsFinite(number) && Math.Abs(number) < 9e18 ? (object)(long)number : otherwise;
             case string text:
                 var digits = PythonText.Trim(text).Replace("_", string.Empty, StringComparison.Ordinal);
                 var numberBase = Values.ToLong(arguments.Get(1, "base", 10L));
@@ -126,7 +126,7 @@ internal static class Filters
                     return parsed;
                 }
 
-                return double.TryParse(digits, NumberStyles.Float, CultureInfo.InvariantCulture, out var fraction) && Math.Abs(fraction) < 9e18 ? (long)fraction : otherwise;
+                return double.TryParse(digits, NumberStyles.Float, CultureInfo.InvariantCulture, out var fraction) && Math.Abs(fraction) < 9e18 ? (object)(long)fraction : otherwise;
             default:
                 return otherwise;
         }

@@ -56,6 +56,18 @@ internal static class ListFilters
         return (reverse ? -1 : 1) * Values.Compare(a, b, "<");
     });
 
+    private static List<object?> Sorted(IEnumerable<object?> items, Func<object?, object?> key, IComparer<object?> order)
+    {
+        try
+        {
+            return [.. items.OrderBy(key, order)];
+        }
+        catch (InvalidOperationException error) when (error.InnerException is TemplateException fault)
+        {
+            throw new TemplateException(fault.ErrorType, fault.Reason);
+        }
+    }
+
     private static object? Fold(object? value) => value is string text ? PythonText.Lower(text) : value;
 
     private static PyList DictSort(RenderContext context, object? value, Arguments arguments)
@@ -63,13 +75,13 @@ internal static class ListFilters
         var dictionary = value as PyDict ?? throw new TemplateException("TypeError", $"dictsort needs a mapping, got {Values.TypeName(value)}");
         var index = Values.ToText(arguments.Get(1, "by", "key")) == "value" ? 1 : 0;
         var order = Order(Values.IsTrue(arguments.Get(0, "case_sensitive")), Values.IsTrue(arguments.Get(2, "reverse")));
-        return new PyList(Lookup.Items(dictionary).Items.OrderBy(item => ((PyTuple)item!).Items[index], order));
+        return new PyList(Sorted(Lookup.Items(dictionary).Items, item => ((PyTuple)item!).Items[index], order));
     }
 
     private static PyList Sort(RenderContext context, object? value, Arguments arguments)
     {
         var order = Order(Values.IsTrue(arguments.Get(1, "case_sensitive")), Values.IsTrue(arguments.Get(0, "reverse")));
-        return new PyList(Values.Iterate(value).OrderBy(item => Path(item, arguments.Get(2, "attribute")), order));
+        return new PyList(Sorted(Values.Iterate(value), item => Path(item, arguments.Get(2, "attribute")), order));
     }
 
     private static PyList Unique(RenderContext context, object? value, Arguments arguments)
@@ -127,7 +139,7 @@ internal static class ListFilters
         var order = Order(Values.IsTrue(arguments.Get(2, "case_sensitive")), reverse: false);
         object? Key(object? item) => Path(item, attribute) is var picked && picked is Undefined && arguments.Has(1, "default") ? arguments.Get(1, "default") : picked;
         var groups = new List<(object? Key, List<object?> Items)>();
-        foreach (var item in Values.Iterate(value).OrderBy(Key, order))
+        foreach (var item in Sorted(Values.Iterate(value), Key, order))
         {
             if (groups.Count == 0 || order.Compare(groups[^1].Key, Key(item)) != 0)
             {

@@ -51,6 +51,8 @@ internal static class PythonArithmetic
     /// <summary><c>left % right</c> of two numbers.</summary>
     internal static object Remainder(object? left, object? right) => OnIntegers("%", Values.ToLong(left), Values.ToLong(right));
 
+    internal static object Negate(long number) => OnIntegers("-", 0, number);
+
     private static object OnIntegers(string symbol, long left, long right)
     {
         try

@@ -38,7 +38,9 @@ internal static class PythonJson
     private static object ToNumber(JsonElement element)
     {
         var text = element.GetRawText();
-        return text.AsSpan().ContainsAny('.', 'e', 'E') ? element.GetDouble() : element.TryGetInt64(out var number) ? number : BigInteger.Parse(text, CultureInfo.InvariantCulture);
+        return text.AsSpan().ContainsAny('.', 'e', 'E') ? element.GetDouble()
+            : element.TryGetInt64(out var number) ? (object)number
+            : BigInteger.Parse(text, CultureInfo.InvariantCulture);
     }
 
     private static PyDict ToDictionary(JsonElement element)
@@ -101,7 +103,7 @@ internal static class PythonJson
             var entries = dictionary.Items.Select(entry => (Key: PyDict.KeyComparer.ToValue(entry.Key), entry.Value)).ToList();
             if (sortKeys)
             {
-                entries = [.. entries.Order(Comparer<(object? Key, object? Value)>.Create((a, b) => Values.Compare(a.Key, b.Key, "<")))];
+                entries.Sort((a, b) => PythonText.Compare(Values.Print(a.Key), Values.Print(b.Key)));
             }
 
             AppendAll('{', '}', entries, depth, entry =>

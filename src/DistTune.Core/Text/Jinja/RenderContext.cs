@@ -33,8 +33,8 @@ internal sealed class RenderContext
     internal const int MaximumTextLength = 16 << 20;
     internal const int MaximumDepth = 200;
 
-    // A node costs 16, a character 1: some seconds, some hundred megabytes at worst.
-    private const long MaximumWork = 256L << 20;
+    // A node costs 16, a character 1: a second or two, a hundred megabytes at worst.
+    private const long MaximumWork = 64L << 20;
 
     private readonly Stack<StringBuilder> _captures = new();
     private readonly StringBuilder _root = new();
