@@ -9,7 +9,12 @@ public static partial class torch
 
     public static Generator manual_seed(long seed) => Generator.Default.manual_seed(seed);
 
-    public static int get_num_threads() => NativeMethods.ts_get_num_threads();
+    public static int get_num_threads()
+    {
+        var count = NativeMethods.ts_get_num_threads();
+        NativeMethods.Check(count);
+        return count;
+    }
 
     public static void set_num_threads(int num) => NativeMethods.Check(NativeMethods.ts_set_num_threads(num));
 

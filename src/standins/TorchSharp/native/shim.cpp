@@ -16,6 +16,7 @@
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/torch.h>
 
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -144,6 +145,19 @@ std::vector<Tensor> grads_or_empty(const Handle* grads, int32_t count) {
   return grads == nullptr ? std::vector<Tensor>() : borrow_all(grads, count);
 }
 
+// How many threads torch's loops may use; zero while nobody has said. libtorch keeps the number per thread, so every
+// thread takes it over at its next call.
+std::atomic<int32_t> wanted_threads{0};
+thread_local int32_t applied_threads = 0;
+
+void match_threads() {
+  int32_t wanted = wanted_threads.load(std::memory_order_relaxed);
+  if (wanted != applied_threads) {
+    at::set_num_threads(wanted);
+    applied_threads = wanted;
+  }
+}
+
 // The thread stack of boxed arguments; kept between calls so that a call does not allocate.
 thread_local torch::jit::Stack spare_stack;
 
@@ -211,6 +225,7 @@ int32_t ts_call(void* op, const Arg* args, int32_t count, Arg* outs, int32_t cap
   torch::jit::Stack stack = std::move(spare_stack);
   stack.clear();
   int32_t status = guarded<>(int32_t{-1}, [&]() -> int32_t {
+    match_threads();
     for (int32_t i = 0; i < count; i++) stack.push_back(unpack(args[i]));
     static_cast<c10::OperatorHandle*>(op)->callBoxed(&stack);
     TORCH_CHECK(static_cast<int32_t>(stack.size()) <= capacity, "the operator has ", stack.size(), " results");
@@ -293,6 +308,7 @@ int32_t ts_retain_grad(Handle handle) {
 int32_t ts_backward(const Handle* roots, int32_t count, const Handle* grads, int32_t grad_count, int32_t retain, int32_t create,
                     const Handle* inputs, int32_t input_count) {
   return guarded<>(-1, [&] {
+    match_threads();
     torch::autograd::backward(borrow_all(roots, count), grads_or_empty(grads, grad_count), retain != 0, create != 0,
                               grads_or_empty(inputs, input_count));
     return 0;
@@ -303,6 +319,7 @@ int32_t ts_backward(const Handle* roots, int32_t count, const Handle* grads, int
 int32_t ts_gradients(const Handle* outputs, int32_t count, const Handle* inputs, int32_t input_count, const Handle* grads,
                      int32_t grad_count, int32_t retain, int32_t create, int32_t allow_unused, Handle* results) {
   return guarded<>(-1, [&] {
+    match_threads();
     auto found = torch::autograd::grad(borrow_all(outputs, count), borrow_all(inputs, input_count),
                                        grads_or_empty(grads, grad_count), retain != 0, create != 0, allow_unused != 0);
     for (size_t i = 0; i < found.size(); i++) results[i] = release(std::move(found[i]));
@@ -348,16 +365,23 @@ void ts_leave_inference(void* guard) { delete static_cast<c10::InferenceMode*>(g
 
 void ts_manual_seed(uint64_t seed) { at::manual_seed(seed); }
 
-int32_t ts_get_num_threads() { return at::get_num_threads(); }
+int32_t ts_get_num_threads() {
+  return guarded<>(-1, [&] {
+    match_threads();
+    return at::get_num_threads();
+  });
+}
 
-// torch's own loops on the calling thread, and BLAS of the whole process.
+// torch's own loops on every thread, and BLAS of the whole process.
 int32_t ts_set_num_threads(int32_t count) {
   return guarded<>(-1, [&] {
-    at::set_num_threads(count);
+    TORCH_CHECK(count > 0, "Expected positive number of threads, got ", count);
+    wanted_threads.store(count);
+    match_threads();
     using SetThreads = void (*)(int);
     static const auto set_blas = [] {
-      // Handles of loaded libraries only: libtorch brings BLAS along, under a name that depends on the system.
-      for (const char* name : {"libtorch_cpu.so", "libtorch_cpu.so.1.13", "libblas.so.3", "libopenblas.so.0"}) {
+      // Libraries that libtorch has brought along only; which of them carries OpenBLAS depends on the system.
+      for (const char* name : {"libblas.so.3", "libopenblas.so.0"}) {
         if (void* library = dlopen(name, RTLD_LAZY | RTLD_NOLOAD)) {
           if (void* symbol = dlsym(library, "openblas_set_num_threads")) return reinterpret_cast<SetThreads>(symbol);
         }
