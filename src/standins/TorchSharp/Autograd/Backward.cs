@@ -29,7 +29,7 @@ public static partial class torch
             Function.Check(status);
         }
 
-        public static unsafe IList<Tensor?> grad(IList<Tensor> outputs, IList<Tensor> inputs, IList<Tensor>? grad_outputs = null, bool retain_graph = false, bool create_graph = false, bool allow_unused = false)
+        public static unsafe IList<Tensor> grad(IList<Tensor> outputs, IList<Tensor> inputs, IList<Tensor>? grad_outputs = null, bool retain_graph = false, bool create_graph = false, bool allow_unused = false)
         {
             var roots = Handles(outputs);
             var leaves = Handles(inputs);
@@ -45,7 +45,7 @@ public static partial class torch
             GC.KeepAlive(inputs);
             GC.KeepAlive(grad_outputs);
             Function.Check(status);
-            return Array.ConvertAll(found, handle => handle == 0 ? null : new Tensor(handle));
+            return Array.ConvertAll(found, handle => handle == 0 ? null! : new Tensor(handle));
         }
 
         internal static nint[] Handles(IList<Tensor>? tensors)
