@@ -113,10 +113,9 @@ public sealed class DisposeScope : IDisposable
         {
             if (Array.IndexOf(keep, disposable) >= 0)
                 continue;
-            if (disposable is Tensor tensor)
-                tensor.Scope = null;
-            _disposables.Remove(disposable);
-            _manager.Tensors.DisposedInScope++;
+            // A tensor takes itself out of its scope.
+            if (disposable is not Tensor)
+                _disposables.Remove(disposable);
             disposable.Dispose();
         }
     }
