@@ -154,7 +154,7 @@ public sealed class TorchGroupComputer : IGroupComputer
     {
         var group = item.Group;
         var settings = group.Generation ?? throw new ArgumentException("A group that generates needs generation settings.", nameof(item));
-        var generator = new Generator(_model, adapted.Modules, settings, item.Sink.Progress, item.CancellationToken);
+        var generator = new Generator(_model, adapted.Modules, settings, item.Sink, item.CancellationToken);
         var started = System.Diagnostics.Stopwatch.GetTimestamp();
         var continuations = group.MicroBatches.SelectMany(batch => generator.Continue(batch.Segments)).ToImmutableArray();
         var seconds = System.Diagnostics.Stopwatch.GetElapsedTime(started).TotalSeconds;

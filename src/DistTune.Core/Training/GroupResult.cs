@@ -33,6 +33,15 @@ public interface IGradientSink
     void Progress();
 }
 
+/// <summary>A sink that also sees generated tokens as they come.</summary>
+public interface ITokenSink : IGradientSink
+{
+    /// <summary>Takes the next token of a prompt's continuation.</summary>
+    /// <param name="sample">The prompt's <see cref="Segment.Sample"/>.</param>
+    /// <param name="token">The token; the last one may be a stop token.</param>
+    void Append(long sample, int token);
+}
+
 /// <summary>Computes a group on one device. Pure and deterministic: the result depends on the arguments alone, never on threads.</summary>
 public interface IGroupComputer : IAsyncDisposable
 {

@@ -10,7 +10,7 @@ using DistTune.Modeling.Kernels;
 namespace DistTune.Modeling.Generation;
 
 /// <summary>Continues prompts with a key/value cache. The prompts of a batch advance together, one row each, so that a weight is read once for all.</summary>
-internal sealed class Generator(BaseModel model, DecoderModules modules, GenerationSettings settings, Action progress, CancellationToken cancellationToken)
+internal sealed class Generator(BaseModel model, DecoderModules modules, GenerationSettings settings, IGradientSink sink, CancellationToken cancellationToken)
 {
     private readonly Decoder _decoder = new(model.Spec, modules, model.ComputeType);
     private readonly Operations _operations = new(model.Kernels, NoGradients.Instance, tape: null);
@@ -28,7 +28,7 @@ internal sealed class Generator(BaseModel model, DecoderModules modules, Generat
                 cancellationToken.ThrowIfCancellationRequested();
                 Advance(open);
                 open = [.. open.Where(sequence => !IsFinished(sequence))];
-                progress();
+                sink.Progress();
             }
 
             return [.. sequences.Select(sequence => sequence.NewTokens.ToImmutableArray())];
@@ -85,6 +85,7 @@ internal sealed class Generator(BaseModel model, DecoderModules modules, Generat
             sequence.Length += sequence.Pending.Length;
             var token = _sampler.Next(logits.Slice(index * vocabulary, vocabulary), sequence.Sample, sequence.Length);
             sequence.NewTokens.Add(token);
+            (sink as ITokenSink)?.Append(sequence.Sample, token);
             sequence.Pending = [token];
         }
     }

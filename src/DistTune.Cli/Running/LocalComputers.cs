@@ -1,0 +1,57 @@
+using DistTune.Core.Formats;
+using DistTune.Core.Planning;
+using DistTune.Core.Training;
+using DistTune.Modeling;
+
+namespace DistTune.Cli.Running;
+
+/// <summary>A base loaded once in this process, and the computers that share it: one a worker.</summary>
+internal sealed class LocalComputers : IAsyncDisposable
+{
+    private readonly BaseModel _model;
+
+    private LocalComputers(BaseModel model, IReadOnlyList<IGroupComputer> computers)
+    {
+        _model = model;
+        Computers = computers;
+    }
+
+    /// <summary>One a worker.</summary>
+    public IReadOnlyList<IGroupComputer> Computers { get; }
+
+    /// <summary>Bytes of the frozen weights.</summary>
+    public long BaseBytes => _model.SizeBytes;
+
+    /// <summary>Loads the base of a run.</summary>
+    public static LocalComputers Load(PreparedRun run, Cores cores)
+    {
+        var plan = run.Plan;
+        BaseModel model;
+        if (plan.Adapter.Kind is AdapterKind.Full)
+        {
+            model = BaseModel.WithoutWeights(run.Spec);
+        }
+        else
+        {
+            using var weights = WeightSources.Open(plan.BaseModel);
+            model = BaseModel.Load(weights, run.Spec, plan.BaseInBFloat16 ? BasePrecision.BFloat16 : BasePrecision.Float32);
+        }
+
+        return Share(model, plan, cores);
+    }
+
+    /// <summary>Puts computers on a base that is loaded already, and takes it over.</summary>
+    public static LocalComputers Share(BaseModel model, RunPlan plan, Cores cores) => new(
+        model,
+        [.. Enumerable.Range(0, cores.Workers).Select(_ => new TorchGroupComputer(model, plan.Layout, plan.Adapter, plan.GradientCheckpointing, cores.ThreadsPerWorker))]);
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var computer in Computers)
+        {
+            await computer.DisposeAsync().ConfigureAwait(false);
+        }
+
+        _model.Dispose();
+    }
+}
