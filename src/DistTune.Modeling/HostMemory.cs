@@ -29,6 +29,13 @@ internal static class HostMemory
         read(MemoryMarshal.Cast<byte, float>(packed.bytes), state);
     }
 
+    /// <summary>A copy of an fp64 tensor's values, row-major.</summary>
+    public static double[] Doubles(Tensor tensor)
+    {
+        using var scope = torch.NewDisposeScope();
+        return MemoryMarshal.Cast<byte, double>(tensor.cpu().contiguous().bytes).ToArray();
+    }
+
     /// <summary>A copy of the fp32 values of a tensor, row-major.</summary>
     public static float[] Download(Tensor tensor)
     {

@@ -20,6 +20,9 @@ public enum WeightType
     /// <summary>32-bit integer.</summary>
     Int32,
 
+    /// <summary>Unsigned byte, or a boolean in a byte.</summary>
+    UInt8,
+
     /// <summary>A block-quantised GGUF type; it can only be read as fp32.</summary>
     Quantized,
 

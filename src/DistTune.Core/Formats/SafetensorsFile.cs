@@ -74,7 +74,7 @@ public sealed class SafetensorsFile : IWeightSource
             throw FileFault.At(
                 Path,
                 entry.Offset,
-                $"tensor '{name}' is stored as {entry.Dtype}; F32, F16, BF16, I64 and I32 can be read",
+                $"tensor '{name}' is stored as {entry.Dtype}; F32, F16, BF16, I64, I32, U8 and BOOL can be read",
                 "Export the weights in one of these types.");
         }
 

@@ -196,7 +196,8 @@ internal static class SafetensorsHeader
         "F64" or "U64" => (WeightType.Other, 8),
         "U32" => (WeightType.Other, 4),
         "I16" or "U16" => (WeightType.Other, 2),
-        "I8" or "U8" or "BOOL" or "F8_E4M3" or "F8_E5M2" => (WeightType.Other, 1),
+        "U8" or "BOOL" => (WeightType.UInt8, 1),
+        "I8" or "F8_E4M3" or "F8_E5M2" => (WeightType.Other, 1),
         _ => (WeightType.Other, 0),
     };
 }

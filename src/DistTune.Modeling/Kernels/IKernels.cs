@@ -90,10 +90,10 @@ internal interface IKernels
     Tensor? LinearBackward(Tensor gradient, Projection projection, Tensor? x, Tensor? reduced, bool inputGradient, IParameterGradients gradients);
 
     /// <summary>Summed cross-entropy of rows of logits.</summary>
-    /// <param name="logits">[T, V], fp32; overwritten with the gradient of the sum if <paramref name="gradient"/>.</param>
+    /// <param name="logits">[T, V], fp32; overwritten, with the gradient of the sum if <paramref name="gradient"/>.</param>
     /// <param name="targets">[T], int64.</param>
     /// <param name="labelSmoothing">e: (1 - e) * nll + e / V * (sum of -log p).</param>
     /// <param name="gradient">Whether the gradient is asked for.</param>
-    /// <returns>The loss of each row [T], fp32.</returns>
+    /// <returns>The loss of each row [T], fp64.</returns>
     Tensor CrossEntropy(Tensor logits, Tensor targets, double labelSmoothing, bool gradient);
 }

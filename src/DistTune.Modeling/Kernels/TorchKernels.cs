@@ -26,7 +26,7 @@ internal sealed class TorchKernels : IKernels
         using var scope = torch.NewDisposeScope();
         var g = gradient.to(ScalarType.Float32);
         var normed = x.to(ScalarType.Float32).mul(reciprocal);
-        var gainResult = gainGradient ? g.mul(normed).sum(0) : null;
+        var gainResult = gainGradient ? g.mul(normed).sum(dim: 0) : null;
         Tensor? result = null;
         if (inputGradient)
         {
@@ -193,16 +193,16 @@ internal sealed class TorchKernels : IKernels
         using var scope = torch.NewDisposeScope();
         var classes = logits.shape[1];
         var index = targets.unsqueeze(1);
-        var logProbabilities = logits.log_softmax(1);
-        var loss = logProbabilities.gather(1, index).mul_(-(1 - labelSmoothing));
-        if (labelSmoothing != 0)
-        {
-            loss.sub_(logProbabilities.sum(1, keepdim: true).mul_(labelSmoothing / classes));
-        }
-
+        // Everything happens in place and the few numbers a row comes down to are kept in double.
+        logits.sub_(logits.amax(1).unsqueeze(1));
+        var wanted = logits.gather(1, index).to(ScalarType.Float64);
+        var average = labelSmoothing == 0 ? null : logits.mean([1], keepdim: true, ScalarType.Float64);
+        var total = logits.exp_().sum(1, keepdim: true, ScalarType.Float64);
+        var loss = total.log();
+        loss.sub_(average is null ? wanted : wanted.mul_(1 - labelSmoothing).add_(average, labelSmoothing));
         if (gradient)
         {
-            logits.copy_(logProbabilities.exp_());
+            logits.mul_(total.reciprocal().to(ScalarType.Float32));
             var ones = torch.ones([targets.shape[0], 1], dtype: logits.dtype, device: logits.device);
             logits.scatter_add_(1, index, ones.mul_(-(1 - labelSmoothing)));
             if (labelSmoothing != 0)
@@ -227,7 +227,7 @@ internal sealed class TorchKernels : IKernels
 
         if (!projection.TrainedBias.IsEmpty)
         {
-            var bias = gradient.to(ScalarType.Float32).sum(0);
+            var bias = gradient.to(ScalarType.Float32).sum(dim: 0);
             foreach (var part in projection.TrainedBias)
             {
                 gradients.Add(part.Entry, bias.narrow(0, part.Row, part.Rows));

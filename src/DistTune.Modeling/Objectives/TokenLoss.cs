@@ -34,13 +34,7 @@ internal sealed class TokenLoss(IKernels kernels)
             var (output, reduced) = kernels.Linear(rows, wide, residual: null);
             var logits = output.to(ScalarType.Float32);
             var losses = kernels.CrossEntropy(logits, targets.Tokens.narrow(0, start, count), labelSmoothing: 0, gradient: gradients is not null);
-            HostMemory.Read(losses, 0, (values, _) =>
-            {
-                foreach (var loss in values)
-                {
-                    sum += loss;
-                }
-            });
+            sum += HostMemory.Doubles(losses).Sum();
             if (gradients is not null)
             {
                 var gradient = kernels.LinearBackward(logits.to(normed.dtype), wide, rows, reduced, inputGradient: true, gradients);

@@ -160,6 +160,7 @@ internal static class Aten
     internal static readonly Op MinDim = new("min", "dim");
     internal static readonly Op Maximum = new("maximum");
     internal static readonly Op Minimum = new("minimum");
+    internal static readonly Op Amax = new("amax");
     internal static readonly Op Argmax = new("argmax");
     internal static readonly Op Argmin = new("argmin");
     internal static readonly Op All = new("all");

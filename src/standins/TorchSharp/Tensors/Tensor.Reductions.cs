@@ -27,6 +27,7 @@ public static partial class torch
         public (Tensor values, Tensor indexes) min(long dim, bool keepdim = false) => Aten.MinDim.Two(this, dim, keepdim);
         public Tensor maximum(Tensor other) => Aten.Maximum.One(this, other);
         public Tensor minimum(Tensor other) => Aten.Minimum.One(this, other);
+        public Tensor amax(params long[] dims) => Aten.Amax.One(this, dims, false);
         public Tensor argmax() => Aten.Argmax.One(this, Arg.None, false);
         public Tensor argmax(long dim, bool keepdim = false) => Aten.Argmax.One(this, dim, keepdim);
         public Tensor argmin() => Aten.Argmin.One(this, Arg.None, false);

@@ -1,0 +1,31 @@
+using System.Collections.Immutable;
+using DistTune.Core.Training;
+using DistTune.Modeling;
+
+namespace DistTune.Goldens;
+
+/// <summary>Computes groups as a worker does, one after another.</summary>
+internal sealed class GroupRunner(BaseModel model, ParameterLayout layout, AdapterSettings settings, bool gradientCheckpointing) : IAsyncDisposable
+{
+    private readonly TorchGroupComputer _computer = new(model, layout, settings, gradientCheckpointing, lanes: 1);
+
+    /// <summary>Loss sum and gradient of the segments.</summary>
+    public async Task<(double LossSum, float[] Gradient)> TrainAsync(ImmutableArray<Segment> segments, AdapterVersion version, CancellationToken cancellationToken)
+    {
+        var sink = new VectorSink(layout);
+        var group = new GroupSpec("golden", 0, 0, GroupKind.Train, [new MicroBatch(segments)]);
+        var outcome = await _computer.ComputeAsync(group, version, sink, cancellationToken).ConfigureAwait(false);
+        return (outcome.LossSum, sink.Values);
+    }
+
+    /// <summary>The greedy continuation of a prompt.</summary>
+    public async Task<ImmutableArray<int>> ContinueAsync(ImmutableArray<int> prompt, int newTokens, AdapterVersion version, CancellationToken cancellationToken)
+    {
+        var group = new GroupSpec("golden", 0, 0, GroupKind.Generate, [new MicroBatch([new Segment(prompt, [], 0)])], new GenerationSettings(newTokens, []));
+        var outcome = await _computer.ComputeAsync(group, version, new VectorSink(layout), cancellationToken).ConfigureAwait(false);
+        return outcome.Continuations[0];
+    }
+
+    /// <inheritdoc/>
+    public ValueTask DisposeAsync() => _computer.DisposeAsync();
+}

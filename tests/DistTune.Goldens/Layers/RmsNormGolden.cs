@@ -1,0 +1,109 @@
+// Shapes: T rows, D width.
+using DistTune.Modeling;
+using DistTune.Modeling.Kernels;
+
+namespace DistTune.Goldens.Layers;
+
+/// <summary>A root-mean-square norm, forward and backward.</summary>
+/// <remarks>
+/// The reference may have computed y with a gain that was rounded to bfloat16 before it was written. Then the gain is found from y,
+/// which holds it once a row, and must round to the one in the file; the gain's gradient is compared to bfloat16's precision.
+/// </remarks>
+internal sealed class RmsNormGolden : IGoldenKind
+{
+    // Rounding to bfloat16, and being a whole step away, relative to the value.
+    private const double HalfStep = 1.0 / 256;
+    private const double WholeStep = 1.0 / 128;
+
+    // The files do not say which epsilon made them.
+    private static readonly double[] s_epsilons = [1e-5, 1e-6];
+
+    /// <inheritdoc/>
+    public IEnumerable<GoldenCase> Find(string folder) =>
+        LayerFile.Find(folder, names => names.IsSupersetOf(["x", "weight", "y", "grad_x", "grad_y", "grad_weight"]) && !names.Contains("bias"));
+
+    /// <inheritdoc/>
+    public Task RunAsync(GoldenCase golden, ErrorMeter meter, CancellationToken cancellationToken)
+    {
+        using var scope = torch.NewDisposeScope();
+        using var file = LayerFile.Open(golden.Path);
+        var (x, stored) = (file.Rows("x"), file.Exact("weight"));
+        if (stored.shape.Length != 1 || stored.shape[0] != x.shape[1])
+        {
+            throw new GoldenUnsupportedException("a layer with x, weight and y that is not a norm");
+        }
+
+        var epsilon = s_epsilons.MinBy(candidate => Error(file, x, UsedGain(file, x, candidate), candidate));
+        var gain = UsedGain(file, x, epsilon);
+        if (Error(file, x, stored, epsilon) <= LayerFile.Tolerance)
+        {
+            gain = stored;
+        }
+        else if (IsRoundingOf(gain.sub(1), stored))
+        {
+            throw new GoldenUnsupportedException("a norm whose gain is one plus its weight");
+        }
+        else if (!IsRoundingOf(gain, stored))
+        {
+            // Nothing explains y: report how far off the stored gain is.
+            gain = stored;
+        }
+
+        Compare(file, x, gain, epsilon, meter);
+        CompareNarrow(file, x, stored, epsilon, meter);
+        return Task.CompletedTask;
+    }
+
+    private static void Compare(LayerFile file, Tensor x, Tensor gain, double epsilon, ErrorMeter meter)
+    {
+        var kernels = new TorchKernels();
+        var (y, reciprocal) = kernels.RmsNorm(x, gain, epsilon);
+        file.Compare(meter, "y", y);
+        var (xGradient, gainGradient) = kernels.RmsNormBackward(file.Rows("grad_y"), x, gain, reciprocal, inputGradient: true, gainGradient: true);
+        file.Compare(meter, "grad_x", xGradient!);
+        var isRounded = file.File.Floats("grad_weight").All(value => (BitConverter.SingleToUInt32Bits(value) & 0xFFFF) == 0);
+        CompareRounded(meter, "grad_weight", HostMemory.Download(gainGradient!), file.File.Floats("grad_weight"), isRounded ? HalfStep : 0);
+    }
+
+    private static void CompareNarrow(LayerFile file, Tensor x, Tensor gain, double epsilon, ErrorMeter meter)
+    {
+        const string name = "y_bf16_input_and_weight";
+        if (file.File.Has(name))
+        {
+            var (narrow, _) = new TorchKernels().RmsNorm(x.to(ScalarType.BFloat16), gain.to(ScalarType.BFloat16), epsilon);
+            CompareRounded(meter, name, HostMemory.Download(narrow), file.File.Floats(name), WholeStep);
+        }
+    }
+
+    /// <summary>Compares what is left of the differences after a rounding of the expected values.</summary>
+    private static void CompareRounded(ErrorMeter meter, string name, float[] actual, float[] expected, double step)
+    {
+        var scale = Math.Max(1, expected.Max(Math.Abs));
+        for (var index = 0; index < expected.Length; index++)
+        {
+            var difference = Math.Abs((double)actual[index] - expected[index]);
+            meter.Note(name, Math.Max(0, difference - (step * Math.Abs(expected[index]))), LayerFile.Tolerance * scale);
+        }
+    }
+
+    /// <summary>The gain [D] that explains y best, by least squares over the rows.</summary>
+    private static Tensor UsedGain(LayerFile file, Tensor x, double epsilon)
+    {
+        var (normed, _) = new TorchKernels().RmsNorm(x, torch.ones([x.shape[1]]), epsilon);
+        return file.Rows("y").mul(normed).sum(dim: 0).div(normed.square().sum(dim: 0));
+    }
+
+    private static bool IsRoundingOf(Tensor gain, Tensor stored)
+    {
+        var (exact, rounded) = (HostMemory.Download(gain), HostMemory.Download(stored));
+        return exact.Zip(rounded).All(pair => Math.Abs((double)pair.First - pair.Second) <= (HalfStep * Math.Abs(pair.Second)) + LayerFile.Tolerance);
+    }
+
+    private static double Error(LayerFile file, Tensor x, Tensor gain, double epsilon)
+    {
+        var (y, _) = new TorchKernels().RmsNorm(x, gain, epsilon);
+        var meter = new ErrorMeter();
+        file.Compare(meter, "y", y);
+        return meter.LargestError!.Value;
+    }
+}

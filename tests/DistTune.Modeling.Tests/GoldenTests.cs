@@ -1,0 +1,24 @@
+using DistTune.Goldens;
+
+namespace DistTune.Modeling.Tests;
+
+public sealed class GoldenTests
+{
+    [Theory]
+    [InlineData("models")]
+    [InlineData("layers")]
+    [InlineData("train")]
+    public async Task Every_case_that_the_product_supports_equals_the_reference(string kind)
+    {
+        var outcomes = await GoldenSuite.RunAsync(GoldenFolder.Path(kind), TestContext.Current.CancellationToken)
+            .ToListAsync(TestContext.Current.CancellationToken);
+
+        foreach (var outcome in outcomes)
+        {
+            TestContext.Current.TestOutputHelper?.WriteLine(FormattableString.Invariant($"{outcome.Outcome} {outcome.Case}: {outcome.Why}, error {outcome.LargestError} of {outcome.Tolerance}"));
+        }
+
+        Assert.DoesNotContain(outcomes, outcome => outcome.Outcome == GoldenVerdict.Failed);
+        Assert.Contains(outcomes, outcome => outcome.Outcome == GoldenVerdict.Passed);
+    }
+}
