@@ -13,7 +13,7 @@ public static partial class torch
         internal static class Function
         {
             [ThreadStatic]
-            private static Exception? t_thrown;
+            private static Exception? _thrown;
 
             internal delegate List<Tensor> Forward(AutogradContext context, object[] vars);
 
@@ -24,9 +24,9 @@ public static partial class torch
             {
                 if (status >= 0)
                     return;
-                if (t_thrown is { } thrown)
+                if (_thrown is { } thrown)
                 {
-                    t_thrown = null;
+                    _thrown = null;
                     ExceptionDispatchInfo.Throw(thrown);
                 }
                 NativeMethods.Throw();
@@ -75,7 +75,7 @@ public static partial class torch
                 catch (Exception thrown)
                 {
                     // No exception may cross libtorch's frames: it is thrown again where backward was called.
-                    t_thrown = thrown;
+                    _thrown = thrown;
                     return -1;
                 }
             }

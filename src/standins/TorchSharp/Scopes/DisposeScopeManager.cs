@@ -6,13 +6,13 @@ namespace TorchSharp;
 public class DisposeScopeManager
 {
     [ThreadStatic]
-    private static DisposeScopeManager? t_ofThread;
+    private static DisposeScopeManager? _ofThread;
 
     private readonly List<DisposeScope> _scopes = [];
 
     public static ThreadDisposeScopeStatistics Statistics => OfThread.AllStatistics;
 
-    internal static DisposeScopeManager OfThread => t_ofThread ??= new DisposeScopeManager();
+    internal static DisposeScopeManager OfThread => _ofThread ??= new DisposeScopeManager();
 
     internal ThreadDisposeScopeStatistics AllStatistics { get; } = new();
 

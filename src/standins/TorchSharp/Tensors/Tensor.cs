@@ -10,26 +10,26 @@ public static partial class torch
     /// <summary>Owns one reference to a libtorch tensor; the thread's newest dispose scope owns this.</summary>
     public partial class Tensor : IDisposable
     {
-        private static long s_totalCount;
-        private static long s_peakCount;
+        private static long _totalCount;
+        private static long _peakCount;
 
         private nint _handle;
 
         internal Tensor(nint handle)
         {
             _handle = handle;
-            var live = Interlocked.Increment(ref s_totalCount);
-            if (live > Volatile.Read(ref s_peakCount))
-                Interlocked.Exchange(ref s_peakCount, live);
+            var live = Interlocked.Increment(ref _totalCount);
+            if (live > Volatile.Read(ref _peakCount))
+                Interlocked.Exchange(ref _peakCount, live);
             Scope = DisposeScopeManager.OfThread.Adopt(this);
         }
 
         ~Tensor() => Dispose(false);
 
         /// <summary>How many tensors are alive in the process.</summary>
-        public static long TotalCount => Interlocked.Read(ref s_totalCount);
+        public static long TotalCount => Interlocked.Read(ref _totalCount);
 
-        public static long PeakCount => Interlocked.Read(ref s_peakCount);
+        public static long PeakCount => Interlocked.Read(ref _peakCount);
 
         public nint Handle => _handle != 0
             ? _handle
@@ -51,7 +51,7 @@ public static partial class torch
             if (handle == 0)
                 return;
             NativeMethods.ts_dispose(handle);
-            Interlocked.Decrement(ref s_totalCount);
+            Interlocked.Decrement(ref _totalCount);
             if (!disposing)
                 return;
             if (Scope is { } scope)

@@ -5,22 +5,22 @@ namespace TorchSharp;
 public static partial class torch
 {
     public static Tensor empty(long[] size, ScalarType? dtype = null, Device? device = null, bool requires_grad = false, string[]? names = null) =>
-        Ready(Aten.Empty.One(size, dtype ?? DefaultType, Arg.None, device ?? CPU, Arg.None, Arg.None), requires_grad, names);
+        Ready(Aten.Empty.One(size, dtype ?? _defaultType, Arg.None, device ?? CPU, Arg.None, Arg.None), requires_grad, names);
 
     public static Tensor zeros(long[] size, ScalarType? dtype = null, Device? device = null, bool requires_grad = false, string[]? names = null) =>
-        Ready(Aten.Zeros.One(size, dtype ?? DefaultType, Arg.None, device ?? CPU, Arg.None), requires_grad, names);
+        Ready(Aten.Zeros.One(size, dtype ?? _defaultType, Arg.None, device ?? CPU, Arg.None), requires_grad, names);
 
     public static Tensor ones(long[] size, ScalarType? dtype = null, Device? device = null, bool requires_grad = false, string[]? names = null) =>
-        Ready(Aten.Ones.One(size, dtype ?? DefaultType, Arg.None, device ?? CPU, Arg.None), requires_grad, names);
+        Ready(Aten.Ones.One(size, dtype ?? _defaultType, Arg.None, device ?? CPU, Arg.None), requires_grad, names);
 
     public static Tensor full(long[] size, Scalar value, ScalarType? dtype = null, Device? device = null, bool requires_grad = false, string[]? names = null) =>
         Ready(Aten.Full.One(size, value, dtype, Arg.None, device ?? CPU, Arg.None), requires_grad, names);
 
     public static Tensor rand(long[] size, ScalarType? dtype = null, Device? device = null, bool requires_grad = false, Generator? generator = null, string[]? names = null) =>
-        Ready(Aten.Rand.One(size, dtype ?? DefaultType, Arg.None, device ?? CPU, Arg.None), requires_grad, names, generator);
+        Ready(Aten.Rand.One(size, dtype ?? _defaultType, Arg.None, device ?? CPU, Arg.None), requires_grad, names, generator);
 
     public static Tensor randn(long[] size, ScalarType? dtype = null, Device? device = null, bool requires_grad = false, Generator? generator = null, string[]? names = null) =>
-        Ready(Aten.Randn.One(size, dtype ?? DefaultType, Arg.None, device ?? CPU, Arg.None), requires_grad, names, generator);
+        Ready(Aten.Randn.One(size, dtype ?? _defaultType, Arg.None, device ?? CPU, Arg.None), requires_grad, names, generator);
 
     public static Tensor randint(long low, long high, long[] size, ScalarType? dtype = null, Device? device = null, bool requires_grad = false, Generator? generator = null, string[]? names = null) =>
         Ready(Aten.Randint.One(low, high, size, dtype ?? ScalarType.Int64, Arg.None, device ?? CPU, Arg.None), requires_grad, names, generator);

@@ -40,11 +40,11 @@ public static partial class torch
     public static readonly ScalarType @double = ScalarType.Float64;
     public static readonly ScalarType @bool = ScalarType.Bool;
 
-    private static ScalarType DefaultType = ScalarType.Float32;
+    private static ScalarType _defaultType = ScalarType.Float32;
 
-    public static ScalarType get_default_dtype() => DefaultType;
+    public static ScalarType get_default_dtype() => _defaultType;
 
-    public static void set_default_dtype(ScalarType dtype) => DefaultType = dtype;
+    public static void set_default_dtype(ScalarType dtype) => _defaultType = dtype;
 
     public static bool is_floating_point(ScalarType type) =>
         type is ScalarType.Float16 or ScalarType.Float32 or ScalarType.Float64 or ScalarType.BFloat16;
