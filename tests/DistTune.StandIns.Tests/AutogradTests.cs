@@ -141,6 +141,8 @@ public sealed class AutogradTests
 
     private sealed class ScaledSquare : autograd.SingleTensorFunction<ScaledSquare>
     {
+        public override string Name => nameof(ScaledSquare);
+
         public override Tensor forward(autograd.AutogradContext ctx, params object[] vars)
         {
             ctx.save_for_backward([(Tensor)vars[0]]);
@@ -154,6 +156,8 @@ public sealed class AutogradTests
 
     private sealed class Failing : autograd.SingleTensorFunction<Failing>
     {
+        public override string Name => nameof(Failing);
+
         public override Tensor forward(autograd.AutogradContext ctx, params object[] vars) => ((Tensor)vars[0]) * 1;
 
         public override List<Tensor> backward(autograd.AutogradContext ctx, Tensor grad_output) =>

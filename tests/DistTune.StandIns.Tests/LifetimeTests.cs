@@ -144,6 +144,8 @@ public sealed class LifetimeTests
 
     private sealed class Kept : autograd.SingleTensorFunction<Kept>
     {
+        public override string Name => nameof(Kept);
+
         public override Tensor forward(autograd.AutogradContext ctx, params object[] vars)
         {
             var result = ((Tensor)vars[0]).exp();

@@ -109,7 +109,7 @@ public static partial class torch
 
         public abstract class Function<T> where T : Function<T>, new()
         {
-            public string Name => typeof(T).Name;
+            public abstract string Name { get; }
         }
 
         public abstract class SingleTensorFunction<T> : Function<T> where T : SingleTensorFunction<T>, new()
