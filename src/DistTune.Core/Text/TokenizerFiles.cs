@@ -26,31 +26,40 @@ internal static class TokenizerFiles
             throw new DistTuneException(FaultKind.Configuration, $"There is no {TokenizerFile} at '{path}'. Give the folder of a Hugging Face model, or the file itself.");
         }
 
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        var bytes = Read(file);
-        Append(hash, TokenizerFile, bytes);
-        TokenizerDefinition definition;
-        using (var document = Parse(file, bytes))
-        {
-            definition = TokenizerJsonReader.Read(document.RootElement, file);
-        }
-
-        var special = SpecialTokenNames.None;
+        var files = new List<(string Name, string Path, byte[] Content)> { (TokenizerFile, file, Read(file)) };
         foreach (var name in new[] { SpecialTokensFile, ConfigFile })
         {
             var beside = Path.Combine(folder, name);
-            if (!File.Exists(beside))
+            if (File.Exists(beside))
             {
-                continue;
+                files.Add((name, beside, Read(beside)));
             }
-
-            var content = Read(beside);
-            Append(hash, name, content);
-            using var document = Parse(beside, content);
-            special = Overlay(special, document.RootElement);
         }
 
-        return new Tokenizer(definition, special, Convert.ToHexStringLower(hash.GetHashAndReset()));
+        return Load(files);
+    }
+
+    /// <summary>The tokenizer of files in memory: tokenizer.json first, then those that name special tokens; later ones win.</summary>
+    internal static Tokenizer Load(IReadOnlyList<(string Name, string Path, byte[] Content)> files)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        TokenizerDefinition? definition = null;
+        var special = SpecialTokenNames.None;
+        foreach (var (name, path, content) in files)
+        {
+            Append(hash, name, content);
+            using var document = Parse(path, content);
+            if (definition is null)
+            {
+                definition = TokenizerJsonReader.Read(document.RootElement, path);
+            }
+            else
+            {
+                special = Overlay(special, document.RootElement);
+            }
+        }
+
+        return new Tokenizer(definition!, special, Convert.ToHexStringLower(hash.GetHashAndReset()));
     }
 
     internal static byte[] Read(string file)
