@@ -27,6 +27,7 @@ internal static class CommandLine
             TrainVerb.Create(),
             EvalVerb.Create(),
             GenerateVerb.Create(),
+            PretrainVerb.Create(),
             ImportVerb.Create(),
             InspectVerb.Create(),
             BenchVerb.Create(),

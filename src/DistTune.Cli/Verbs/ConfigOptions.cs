@@ -14,7 +14,7 @@ internal sealed class ConfigOptions
     [
         .. schema
             .Where(key => key.Kind is not (ConfigKind.Section or ConfigKind.SectionList))
-            .Select(key => (key, new Option<string?>(Name(key)) { Description = key.Description, HelpName = key.Kind.ToString().ToLowerInvariant(), Hidden = true })),
+            .Select(key => (key, new Option<string?>(Name(key.Name), [.. key.Aliases.Where(alias => alias.Length > 1).Select(Name)]) { Description = key.Description, HelpName = key.Kind.ToString().ToLowerInvariant(), Hidden = true })),
     ];
 
     /// <summary>Adds the options; those of keys are not listed in the help, which would drown in them.</summary>
@@ -49,7 +49,7 @@ internal sealed class ConfigOptions
         }
     }
 
-    private static string Name(ConfigKey key) => "--" + key.Name.Replace('_', '-');
+    private static string Name(string key) => "--" + key.Replace('_', '-');
 
     private static IEnumerable<KeyValuePair<string, string>> EnvironmentVariables() =>
         Environment.GetEnvironmentVariables().Cast<System.Collections.DictionaryEntry>()
