@@ -1,4 +1,3 @@
-using System.Text;
 using DistTune.Core.Planning;
 using DistTune.Engine;
 
@@ -10,17 +9,10 @@ internal static class LocalTraining
     /// <summary>Trains, measures before and after, and publishes the adapter.</summary>
     public static async Task<RunSummary> RunAsync(PreparedRun run, Cores cores, IRunObserver progress, TimeProvider time, CancellationToken cancellationToken)
     {
-        var started = time.GetTimestamp();
-        var folder = RunFolder.Create(run);
-        var recorder = new RunRecorder(run, folder);
-        using var metrics = new StreamWriter(folder.MetricsFile, append: false, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false));
+        using var files = new RunFiles(run, time);
         await using var computers = LocalComputers.Load(run, cores);
-        var observer = new CompositeRunObserver(progress, new MetricsJournal(metrics), recorder);
+        var observer = new CompositeRunObserver(progress, files);
         var result = await InProcessTraining.RunAsync(run.Plan, run.InitialAdapter, computers.Computers, observer, time, cancellationToken).ConfigureAwait(false);
-        recorder.WritePlot();
-        var figures = new RunFigures(cores.Workers, recorder.TokensPerSecond, PeakMemory.OfThisProcess(), time.GetElapsedTime(started).TotalSeconds);
-        return folder.Complete(run, result.Adapter, Measured(result.Measurements[0]), Measured(result.Measurements[^1]), figures);
+        return files.Complete(result, PeakMemory.OfThisProcess());
     }
-
-    private static RunMeasurement Measured(MeasurementClosed record) => new(record.Loss, record.Continuations);
 }
