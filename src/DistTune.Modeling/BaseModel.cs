@@ -86,6 +86,9 @@ public sealed class BaseModel : IDisposable
         return new BaseModel(spec, torch.device(device), ScalarType.Float32, null, []);
     }
 
+    /// <summary>A base without frozen weights that computes in fp64: what rounding does to the others is measured against it.</summary>
+    internal static BaseModel InDouble(DecoderSpec spec) => new(spec, torch.CPU, ScalarType.Float64, null, []);
+
     /// <summary>Frees the weights.</summary>
     public void Dispose()
     {

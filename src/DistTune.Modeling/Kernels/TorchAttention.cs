@@ -77,7 +77,7 @@ internal static class TorchAttention
                 .masked_fill_(future, float.NegativeInfinity);
         }
 
-        return scores.dtype == ScalarType.Float32 ? scores.softmax(-1) : scores.softmax(-1, ScalarType.Float32).to(queries.dtype);
+        return Precision.IsWide(scores) ? scores.softmax(-1) : scores.softmax(-1, ScalarType.Float32).to(queries.dtype);
     }
 
     // [n, H, d] to a new [K, G n, d].

@@ -12,11 +12,11 @@ internal sealed class TorchKernels : IKernels
     public (Tensor Y, Tensor Reciprocal) RmsNorm(Tensor x, Tensor gain, double epsilon)
     {
         using var scope = torch.NewDisposeScope();
-        var single = x.to(ScalarType.Float32);
-        var reciprocal = single.square().mean([-1], keepdim: true).add_(epsilon).rsqrt();
-        var normed = single.mul(reciprocal);
+        var wide = Precision.Wide(x);
+        var reciprocal = wide.square().mean([-1], keepdim: true).add_(epsilon).rsqrt();
+        var normed = wide.mul(reciprocal);
         // A narrower type is rounded before the gain, as in the reference implementation.
-        var y = x.dtype == ScalarType.Float32 ? normed.mul_(gain) : normed.to(x.dtype).mul_(gain);
+        var y = Precision.IsWide(x) ? normed.mul_(gain) : normed.to(x.dtype).mul_(gain);
         return (y.MoveToOuterDisposeScope(), reciprocal.MoveToOuterDisposeScope());
     }
 
@@ -24,8 +24,8 @@ internal sealed class TorchKernels : IKernels
     public (Tensor? X, Tensor? Gain) RmsNormBackward(Tensor gradient, Tensor x, Tensor gain, Tensor reciprocal, bool inputGradient, bool gainGradient)
     {
         using var scope = torch.NewDisposeScope();
-        var g = gradient.to(ScalarType.Float32);
-        var normed = x.to(ScalarType.Float32).mul(reciprocal);
+        var g = Precision.Wide(gradient);
+        var normed = Precision.Wide(x).mul(reciprocal);
         var gainResult = gainGradient ? g.mul(normed).sum(dim: 0) : null;
         Tensor? result = null;
         if (inputGradient)
@@ -109,8 +109,9 @@ internal sealed class TorchKernels : IKernels
     public (Tensor Y, Tensor? Reduced) Linear(Tensor x, Projection projection, Tensor? residual)
     {
         using var scope = torch.NewDisposeScope();
-        var transposed = InTypeOf(projection.Weight, x).t();
-        var bias = projection.Bias is null ? null : InTypeOf(projection.Bias, x);
+        // A frozen weight is stored once, in its own type; a wider copy lives for one product only.
+        var transposed = Precision.Alike(projection.Weight, x).t();
+        var bias = projection.Bias is null ? null : Precision.Alike(projection.Bias, x);
         var y = (residual, bias) switch
         {
             (null, null) => x.mm(transposed),
@@ -125,13 +126,14 @@ internal sealed class TorchKernels : IKernels
             {
                 var rows = y.narrow(1, part.Row, part.Rows);
                 var low = reduced!.narrow(1, part.RankOffset, part.Rank);
-                if (y.dtype == ScalarType.Float32)
+                var up = Precision.Alike(part.B, low).t();
+                if (Precision.IsWide(y))
                 {
-                    rows.addmm_(low, part.B.t(), 1, lora.Scale);
+                    rows.addmm_(low, up, 1, lora.Scale);
                 }
                 else
                 {
-                    rows.add_(low.mm(part.B.t()), lora.Scale);
+                    rows.add_(low.mm(up), lora.Scale);
                 }
             }
         }
@@ -148,28 +150,28 @@ internal sealed class TorchKernels : IKernels
         }
 
         using var scope = torch.NewDisposeScope();
-        return x.to(ScalarType.Float32).mm(lora.StackedA.t()).MoveToOuterDisposeScope();
+        var wide = Precision.Wide(x);
+        return wide.mm(Precision.Alike(lora.StackedA, wide).t()).MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>
     public Tensor? LinearBackward(Tensor gradient, Projection projection, Tensor? x, Tensor? reduced, bool inputGradient, IParameterGradients gradients)
     {
         using var scope = torch.NewDisposeScope();
-        var result = inputGradient ? gradient.mm(InTypeOf(projection.Weight, gradient)) : null;
+        var result = inputGradient ? gradient.mm(Precision.Alike(projection.Weight, gradient)) : null;
         if (projection.Lora is { } lora)
         {
-            var g = gradient.to(ScalarType.Float32);
-            var x32 = x!.to(ScalarType.Float32);
-            var reducedGradient = torch.empty(reduced!.shape, dtype: ScalarType.Float32, device: reduced.device);
+            var g = Precision.Wide(gradient);
+            var reducedGradient = torch.empty(reduced!.shape, dtype: reduced.dtype, device: reduced.device);
             foreach (var part in lora.Parts)
             {
                 var rows = g.narrow(1, part.Row, part.Rows);
                 var low = reduced.narrow(1, part.RankOffset, part.Rank);
                 gradients.Add(part.EntryB, rows.t().mm(low).mul_(lora.Scale));
-                reducedGradient.narrow(1, part.RankOffset, part.Rank).copy_(rows.mm(part.B).mul_(lora.Scale));
+                reducedGradient.narrow(1, part.RankOffset, part.Rank).copy_(rows.mm(Precision.Alike(part.B, rows)).mul_(lora.Scale));
             }
 
-            var stacked = reducedGradient.t().mm(x32);
+            var stacked = reducedGradient.t().mm(Precision.Wide(x!));
             foreach (var part in lora.Parts)
             {
                 gradients.Add(part.EntryA, stacked.narrow(0, part.RankOffset, part.Rank));
@@ -177,9 +179,8 @@ internal sealed class TorchKernels : IKernels
 
             if (result is not null)
             {
-                result = result.dtype == ScalarType.Float32
-                    ? result.addmm_(reducedGradient, lora.StackedA)
-                    : result.add_(reducedGradient.mm(lora.StackedA));
+                var down = Precision.Alike(lora.StackedA, reducedGradient);
+                result = Precision.IsWide(result) ? result.addmm_(reducedGradient, down) : result.add_(reducedGradient.mm(down));
             }
         }
 
@@ -202,7 +203,7 @@ internal sealed class TorchKernels : IKernels
         loss.sub_(average is null ? wanted : wanted.mul_(1 - labelSmoothing).add_(average, labelSmoothing));
         if (gradient)
         {
-            logits.mul_(total.reciprocal().to(ScalarType.Float32));
+            logits.mul_(total.reciprocal().to(logits.dtype));
             var ones = torch.ones([targets.shape[0], 1], dtype: logits.dtype, device: logits.device);
             logits.scatter_add_(1, index, ones.mul_(-(1 - labelSmoothing)));
             if (labelSmoothing != 0)
@@ -218,7 +219,7 @@ internal sealed class TorchKernels : IKernels
     {
         if (!projection.TrainedWeight.IsEmpty)
         {
-            var weight = gradient.to(ScalarType.Float32).t().mm(x!.to(ScalarType.Float32));
+            var weight = Precision.Wide(gradient).t().mm(Precision.Wide(x!));
             foreach (var part in projection.TrainedWeight)
             {
                 gradients.Add(part.Entry, weight.narrow(0, part.Row, part.Rows));
@@ -227,16 +228,13 @@ internal sealed class TorchKernels : IKernels
 
         if (!projection.TrainedBias.IsEmpty)
         {
-            var bias = gradient.to(ScalarType.Float32).sum(dim: 0);
+            var bias = Precision.Wide(gradient).sum(dim: 0);
             foreach (var part in projection.TrainedBias)
             {
                 gradients.Add(part.Entry, bias.narrow(0, part.Row, part.Rows));
             }
         }
     }
-
-    // A frozen weight is stored once, in its own type; a wider copy lives for one product only.
-    private static Tensor InTypeOf(Tensor weight, Tensor x) => weight.dtype == x.dtype ? weight.view(weight.shape) : weight.to(x.dtype);
 
     private static (Tensor Gate, Tensor Up) Halves(Tensor gateUp)
     {

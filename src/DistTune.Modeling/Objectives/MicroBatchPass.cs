@@ -183,7 +183,7 @@ internal sealed class MicroBatchPass(BaseModel model, DecoderModules modules, bo
         if (gradient is not null && modules.EmbeddingEntry is { } entry)
         {
             var embedding = torch.zeros(modules.Embedding.shape, dtype: ScalarType.Float32, device: model.Device);
-            embedding.index_add_(0, rows.Ids, gradient, 1);
+            embedding.index_add_(0, rows.Ids, gradient.to(ScalarType.Float32), 1);
             collector.Add(entry, embedding);
         }
     }

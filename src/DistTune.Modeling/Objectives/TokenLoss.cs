@@ -32,7 +32,7 @@ internal sealed class TokenLoss(IKernels kernels)
             var count = Math.Min(chunk, targets.Count - start);
             var rows = normed.narrow(0, start, count);
             var (output, reduced) = kernels.Linear(rows, wide, residual: null);
-            var logits = output.to(ScalarType.Float32);
+            var logits = Precision.Wide(output);
             var losses = kernels.CrossEntropy(logits, targets.Tokens.narrow(0, start, count), labelSmoothing: 0, gradient: gradients is not null);
             sum += HostMemory.Doubles(losses).Sum();
             if (gradients is not null)
