@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Runtime.CompilerServices;
 using DistTune.Core;
+using DistTune.Goldens.Formats;
 using DistTune.Goldens.Layers;
 using DistTune.Goldens.Models;
 using DistTune.Goldens.Training;
@@ -23,6 +24,11 @@ public static class GoldenSuite
         new FeedForwardGolden(),
         new CrossEntropyGolden(),
         new LoraLinearGolden(),
+        new GgufTensorsGolden(),
+        new GgufBlocksGolden(),
+        new GgufModelGolden(),
+        new GgufLogitsGolden(),
+        new RealTensorsGolden(),
     ];
 
     /// <summary>Runs every case, in ordinal order of paths, lazily. What no kind recognises is unsupported, never passed over.</summary>

@@ -6,6 +6,7 @@ public sealed class GoldenTests
 {
     [Theory]
     [InlineData("models")]
+    [InlineData("gguf")]
     [InlineData("layers")]
     [InlineData("train")]
     public async Task Every_case_that_the_product_supports_equals_the_reference(string kind)

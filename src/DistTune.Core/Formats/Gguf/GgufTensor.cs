@@ -19,6 +19,9 @@ public sealed record GgufTensor
     /// <summary>ggml's type name, such as <c>Q4_1</c>.</summary>
     public string TypeName => Type.Name;
 
+    /// <summary>Whether the type is one that can be read.</summary>
+    public bool IsReadable => Type.WeightType != WeightType.Other;
+
     /// <summary>Row-major: the reverse of ggml's order, so that a matrix is [out, in].</summary>
     public ImmutableArray<long> Shape { get; }
 
