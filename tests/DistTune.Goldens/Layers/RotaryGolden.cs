@@ -14,7 +14,7 @@ internal sealed class RotaryGolden : IGoldenKind
         foreach (var path in Directory.EnumerateFiles(folder, "*.json").Order(StringComparer.Ordinal))
         {
             var root = JsonCase.Root(path);
-            if (!JsonCase.HasAll(root, "tables", "tolerance"))
+            if (!JsonCase.HasAll(root, "tables", "tolerance") || root.GetProperty("tables").ValueKind != JsonValueKind.Object)
             {
                 continue;
             }
