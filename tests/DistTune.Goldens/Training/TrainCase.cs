@@ -7,7 +7,7 @@ namespace DistTune.Goldens.Training;
 /// <summary>What a training case's <c>case.json</c> says.</summary>
 internal sealed class TrainCase(JsonElement root)
 {
-    private static readonly string[] s_knownPeft = ["r", "lora_alpha", "target_modules", "lora_dropout", "bias", "task_type", "peft_type", "exclude_modules", "layers_to_transform"];
+    private static readonly string[] s_knownPeft = ["r", "lora_alpha", "target_modules", "lora_dropout", "bias", "task_type", "peft_type", "exclude_modules", "layers_to_transform", "layers_pattern"];
 
     /// <summary>Name of the model's folder.</summary>
     public string Model => root.GetProperty("model").GetString()!;
@@ -144,7 +144,7 @@ internal sealed class TrainCase(JsonElement root)
         };
         if (!supported)
         {
-            throw new GoldenUnsupportedException($"{option.Name}: {option.Value.GetRawText()}");
+            throw new GoldenUnsupportedException($"{option.Name}: {JsonSerializer.Serialize(option.Value)}");
         }
     }
 

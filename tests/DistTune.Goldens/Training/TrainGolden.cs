@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using DistTune.Core;
 using DistTune.Core.Formats;
+using DistTune.Core.Models;
 using DistTune.Core.Optimization;
 using DistTune.Core.Training;
 using DistTune.Goldens.Models;
@@ -39,8 +40,8 @@ internal sealed class TrainGolden : IGoldenKind
         var modelFolder = GoldenModels.Find(golden.Path, trainCase.Model);
         var spec = GoldenModels.Describe(modelFolder);
         using var weights = WeightSources.Open(modelFolder);
-        var (settings, load) = Start(golden.Path, trainCase, weights);
-        var layout = trainCase.Grouped(AdapterLayout.Create(spec, settings));
+        var (settings, plain, load) = Start(golden.Path, trainCase, spec, weights);
+        var layout = trainCase.Grouped(plain);
         using var model = trainCase.TrainsAllWeights
             ? BaseModel.WithoutWeights(spec)
             : BaseModel.Load(weights, spec, trainCase.BaseInBFloat16 ? BasePrecision.BFloat16 : BasePrecision.Float32);
@@ -54,17 +55,18 @@ internal sealed class TrainGolden : IGoldenKind
         CompareProbe(golden.Path, trainCase, run, meter);
     }
 
-    private static (AdapterSettings Settings, Func<ParameterLayout, float[]> Load) Start(string folder, TrainCase trainCase, IWeightSource weights)
+    private static (AdapterSettings Settings, ParameterLayout Layout, Func<ParameterLayout, float[]> Load) Start(string folder, TrainCase trainCase, DecoderSpec spec, IWeightSource weights)
     {
         if (trainCase.TrainsAllWeights)
         {
-            return (new AdapterSettings(AdapterKind.Full, 1, 1, []), layout => AdapterInitialization.FromBase(layout, weights));
+            var all = new AdapterSettings(AdapterKind.Full, 1, 1, []);
+            return (all, AdapterLayout.Create(spec, all), layout => AdapterInitialization.FromBase(layout, weights));
         }
 
         try
         {
             var adapter = PeftAdapter.Load(Path.Combine(folder, "adapter_init"));
-            return (adapter.Settings, layout => adapter.ToVector(layout));
+            return (adapter.Settings, AdapterLayout.Create(spec, adapter.Settings), layout => adapter.ToVector(layout));
         }
         catch (DistTuneException fault) when (fault.Kind == FaultKind.Configuration)
         {
