@@ -4,6 +4,7 @@ using DistTune.Core;
 using DistTune.Goldens.Formats;
 using DistTune.Goldens.Layers;
 using DistTune.Goldens.Models;
+using DistTune.Goldens.Text;
 using DistTune.Goldens.Training;
 
 namespace DistTune.Goldens;
@@ -29,6 +30,12 @@ public static class GoldenSuite
         new GgufModelGolden(),
         new GgufLogitsGolden(),
         new RealTensorsGolden(),
+        new TokenizerGolden(),
+        new TokenizerFolderGolden(),
+        new ChatTemplateGolden(),
+        new SftDataGolden(),
+        new JinjaGolden(),
+        new AnswerGolden(),
     ];
 
     /// <summary>Runs every case, in ordinal order of paths, lazily. What no kind recognises is unsupported, never passed over.</summary>

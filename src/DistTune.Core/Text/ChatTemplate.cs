@@ -121,6 +121,13 @@ public sealed class ChatTemplate
         messages.Select(message => JsonSerializer.SerializeToElement(new JsonObject { ["role"] = message.Role, ["content"] = message.Content })).ToList(),
         addGenerationPrompt);
 
+    /// <summary>Renders with these variables alone; neither messages nor special tokens are added.</summary>
+    public RenderedChat Render(IReadOnlyDictionary<string, JsonElement> variables)
+    {
+        ArgumentNullException.ThrowIfNull(variables);
+        return Render(variables.Select(entry => KeyValuePair.Create(entry.Key, PythonJson.ToValue(entry.Value))));
+    }
+
     internal RenderedChat Render(IEnumerable<KeyValuePair<string, object?>> variables)
     {
         var context = new RenderContext(Globals.Create(), _time);

@@ -1,12 +1,13 @@
 using System.Text.Json;
 using DistTune.Core.Text;
-using DistTune.Core.Text.Jinja;
 
 namespace DistTune.Core.Tests.Text;
 
 /// <summary>Templates render as Jinja 2 renders them.</summary>
 public sealed class JinjaGoldenTests
 {
+    private static readonly Dictionary<string, JsonElement> NoVariables = [];
+
     public static TheoryData<string> Names => new(GoldenFiles.Records(Path.Combine(GoldenFiles.Root, "sft-data", "jinja.jsonl")).Select(record => record.Text("name")));
 
     [Theory]
@@ -16,7 +17,7 @@ public sealed class JinjaGoldenTests
         var record = GoldenFiles.Records(Path.Combine(GoldenFiles.Root, "sft-data", "jinja.jsonl")).First(entry => entry.Text("name") == name);
         GoldenFiles.UnderTurkishCulture(() =>
         {
-            var variables = record.GetProperty("context").EnumerateObject().Select(entry => KeyValuePair.Create(entry.Name, PythonJson.ToValue(entry.Value)));
+            var variables = record.GetProperty("context").EnumerateObject().ToDictionary(entry => entry.Name, entry => entry.Value);
             if (!record.TryGetProperty("error", out var error))
             {
                 Assert.Equal(record.Text("output"), ChatTemplate.Parse(record.Text("template")).Render(variables).Text);
@@ -47,7 +48,7 @@ public sealed class JinjaGoldenTests
     public void Hostile_template_ends_in_an_error(string source)
     {
         var template = ChatTemplate.Parse(source);
-        var fault = Assert.Throws<TemplateException>(() => template.Render([]));
+        var fault = Assert.Throws<TemplateException>(() => template.Render(NoVariables));
         Assert.True(fault.ErrorType is "OverflowError" or "RecursionError", fault.Message);
     }
 
@@ -63,7 +64,7 @@ public sealed class JinjaGoldenTests
     [Fact]
     public void Error_names_the_line_of_the_template()
     {
-        var fault = Assert.Throws<TemplateException>(() => ChatTemplate.Parse("a\nb\n{% if true %}\n{{ 'a' + missing }}\n{% endif %}").Render([]));
+        var fault = Assert.Throws<TemplateException>(() => ChatTemplate.Parse("a\nb\n{% if true %}\n{{ 'a' + missing }}\n{% endif %}").Render(NoVariables));
         Assert.Equal(4, fault.Line);
         Assert.Contains("line 4", fault.Message, StringComparison.Ordinal);
     }
