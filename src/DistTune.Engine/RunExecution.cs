@@ -88,6 +88,9 @@ public sealed partial class RunExecution
             : throw new DistTuneException(FaultKind.Failed, run.Failure!);
     }
 
+    /// <summary>Ends the run before its time; it counts as failed.</summary>
+    public void Stop(string reason) => Fail($"Stopped: {reason}");
+
     /// <summary>Does everything that can be done now, then returns.</summary>
     internal void Advance()
     {

@@ -1,0 +1,21 @@
+using DistTune.Core.Training;
+using DistTune.Engine;
+
+namespace DistTune.Coordinator;
+
+/// <summary>A run that this process drives.</summary>
+/// <param name="Plan">What it was resolved to.</param>
+/// <param name="InitialAdapter">What it starts from.</param>
+/// <param name="Outputs">Where its files go.</param>
+internal sealed record CoordinatedRun(RunPlan Plan, AdapterVersion InitialAdapter, IRunOutputs Outputs);
+
+/// <summary>Everything the coordinator needs to know at start.</summary>
+/// <param name="Runs">The runs, at least one, over one base.</param>
+/// <param name="Token">What workers must present.</param>
+/// <param name="AdminToken">What people must present; null refuses them all.</param>
+/// <param name="Engine">Liveness settings.</param>
+internal sealed record CoordinatorSetup(IReadOnlyList<CoordinatedRun> Runs, JoinToken Token, JoinToken? AdminToken, EngineOptions Engine)
+{
+    /// <summary>How many workers there should be, for metrics; 0 if nobody said.</summary>
+    public int WorkersExpected { get; init; }
+}

@@ -1,0 +1,37 @@
+using System.Collections;
+using DistTune.Core;
+using DistTune.Core.Configuration;
+using DistTune.Core.Planning;
+using DistTune.Engine;
+
+namespace DistTune.Coordinator;
+
+/// <summary>Reads what the process was started with, and resolves its run.</summary>
+internal static class CoordinatorSetupLoader
+{
+    /// <summary>Environment variable with the folder that relative paths on the command line start from.</summary>
+    private const string LaunchDirectory = "DISTTUNE_LAUNCH_DIRECTORY";
+
+    /// <exception cref="DistTuneException">Something is missing or wrong.</exception>
+    public static async Task<CoordinatorSetup> LoadAsync(
+        IReadOnlyList<string> args, Func<string, string?> environment, TimeProvider time, CancellationToken cancellationToken)
+    {
+        var token = JoinToken.FromEnvironment(JoinToken.Variable, environment)
+            ?? throw new DistTuneException(
+                FaultKind.Configuration,
+                $"The coordinator starts only with a join token, so that nobody else's worker can join. Set {JoinToken.Variable} or {JoinToken.Variable}_FILE.");
+        var adminToken = JoinToken.FromEnvironment(JoinToken.AdminVariable, environment);
+        var (path, overrides) = CommandLineOverrides.Parse(args);
+        var config = RunConfigLoader.Load(
+            ConfigSource.FromFile(path),
+            [.. ConfigOverride.FromEnvironment(EnvironmentVariables()), .. overrides],
+            environment(LaunchDirectory) ?? Environment.CurrentDirectory);
+        var run = await RunPlanner.CreateAsync(config, Processor.MultipliesBFloat16, cancellationToken);
+        var engine = new EngineOptions { LeaseDuration = TimeSpan.FromSeconds(config.Distributed.LeaseSeconds) };
+        var coordinated = new CoordinatedRun(run.Plan, run.InitialAdapter, new FolderOutputs(new RunFiles(run, time)));
+        return new CoordinatorSetup([coordinated], token, adminToken, engine) { WorkersExpected = config.Distributed.Workers ?? 0 };
+    }
+
+    private static IEnumerable<KeyValuePair<string, string>> EnvironmentVariables() =>
+        Environment.GetEnvironmentVariables().Cast<DictionaryEntry>().Select(variable => KeyValuePair.Create((string)variable.Key, (string?)variable.Value ?? ""));
+}

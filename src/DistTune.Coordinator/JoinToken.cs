@@ -1,0 +1,57 @@
+using System.Security.Cryptography;
+using System.Text;
+using DistTune.Core;
+
+namespace DistTune.Coordinator;
+
+/// <summary>A secret that callers present. Only its hash is kept, so that it cannot be printed by accident.</summary>
+internal sealed class JoinToken
+{
+    /// <summary>Environment variable with the workers' token.</summary>
+    public const string Variable = "DISTTUNE_TOKEN";
+
+    /// <summary>Environment variable with the administration's token.</summary>
+    public const string AdminVariable = "DISTTUNE_ADMIN_TOKEN";
+
+    private const string Scheme = "Bearer ";
+    private readonly byte[] _hash;
+
+    public JoinToken(string secret)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(secret);
+        _hash = SHA256.HashData(Encoding.UTF8.GetBytes(secret));
+    }
+
+    /// <summary>Reads a token from the variable, or from the file that the variable with <c>_FILE</c> names.</summary>
+    /// <exception cref="DistTuneException">The file cannot be read or is empty.</exception>
+    public static JoinToken? FromEnvironment(string variable, Func<string, string?> read)
+    {
+        if (read(variable) is { Length: > 0 } secret)
+        {
+            return new JoinToken(secret);
+        }
+
+        if (read(variable + "_FILE") is not { Length: > 0 } path)
+        {
+            return null;
+        }
+
+        try
+        {
+            return File.ReadAllText(path).Trim() is { Length: > 0 } text
+                ? new JoinToken(text)
+                : throw new DistTuneException(FaultKind.Configuration, $"The token file '{path}' is empty. Write the run's join token into it.");
+        }
+        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        {
+            throw new DistTuneException(FaultKind.Configuration, $"The token file '{path}' that {variable}_FILE names cannot be read: {fault.Message}", fault);
+        }
+    }
+
+    /// <summary>Whether an <c>authorization</c> header presents this token; takes the same time for any wrong one.</summary>
+    public bool IsPresentedBy(string? header)
+    {
+        var presented = header is not null && header.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase) ? header[Scheme.Length..] : string.Empty;
+        return CryptographicOperations.FixedTimeEquals(_hash, SHA256.HashData(Encoding.UTF8.GetBytes(presented)));
+    }
+}

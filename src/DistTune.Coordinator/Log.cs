@@ -1,0 +1,43 @@
+using DistTune.Engine;
+
+namespace DistTune.Coordinator;
+
+internal static partial class Log
+{
+    [LoggerMessage(EventId = 1001, Level = LogLevel.Information, Message = "Run {RunId}: {Steps} steps of {Parameters} parameters with {Workers} workers.")]
+    public static partial void RunStarted(this ILogger logger, string runId, int steps, long parameters, int workers);
+
+    [LoggerMessage(EventId = 1002, Level = LogLevel.Information, Message = "Step {Step}/{Steps}: loss {Loss:F4}, learning rate {LearningRate:G3}, gradient norm {GradientNorm:G4}, {TokensPerSecond:F0} tokens/s, {Workers} workers, {LeftSeconds:F0} s left.")]
+    public static partial void Step(
+        this ILogger logger, int step, int steps, double loss, double learningRate, double gradientNorm, double tokensPerSecond, int workers, double leftSeconds);
+
+    [LoggerMessage(EventId = 1003, Level = LogLevel.Information, Message = "Held-out loss {Loss:F4} after {Step} steps.")]
+    public static partial void Measured(this ILogger logger, double loss, int step);
+
+    [LoggerMessage(EventId = 1004, Level = LogLevel.Information, Message = "Worker {Worker} joined with {Slots} slots; {Workers} workers.")]
+    public static partial void WorkerJoined(this ILogger logger, string worker, int slots, int workers);
+
+    [LoggerMessage(EventId = 1005, Level = LogLevel.Warning, Message = "Worker {Worker} is gone ({Reason}); {Groups} groups given out again; {Workers} workers.")]
+    public static partial void WorkerLeft(this ILogger logger, string worker, string reason, int groups, int workers);
+
+    [LoggerMessage(EventId = 1006, Level = LogLevel.Warning, Message = "The {Group} of worker {Worker} is given out again: {Reason}")]
+    public static partial void GroupReleased(this ILogger logger, GroupKey group, string worker, string reason);
+
+    [LoggerMessage(EventId = 1007, Level = LogLevel.Warning, Message = "A result of worker {Worker} for the {Group} was not taken ({Status}): {Reason}")]
+    public static partial void ResultRefused(this ILogger logger, string worker, GroupKey group, SubmitStatus status, string reason);
+
+    [LoggerMessage(EventId = 1008, Level = LogLevel.Information, Message = "Run {RunId} finished; adapter {AdapterSha256}.")]
+    public static partial void RunFinished(this ILogger logger, string runId, string adapterSha256);
+
+    [LoggerMessage(EventId = 1009, Level = LogLevel.Error, Message = "Run {RunId} failed: {Reason}")]
+    public static partial void RunFailed(this ILogger logger, string runId, string reason);
+
+    [LoggerMessage(EventId = 1010, Level = LogLevel.Warning, Message = "A call of {Method} by {Peer} without a valid token was refused.")]
+    public static partial void CallRefused(this ILogger logger, string method, string peer);
+
+    [LoggerMessage(EventId = 1012, Level = LogLevel.Warning, Message = "{Workers} workers have not left after {Seconds:F0} s; ending without them.")]
+    public static partial void WorkersRemain(this ILogger logger, int workers, double seconds);
+
+    [LoggerMessage(EventId = 1013, Level = LogLevel.Information, Message = "Worker {Worker} left; {Workers} workers.")]
+    public static partial void WorkerDone(this ILogger logger, string worker, int workers);
+}

@@ -1,0 +1,15 @@
+using DistTune.Coordinator;
+using DistTune.Core;
+
+try
+{
+    var setup = await CoordinatorSetupLoader.LoadAsync(args, Environment.GetEnvironmentVariable, TimeProvider.System, CancellationToken.None);
+    await using var app = CoordinatorApp.Build(WebApplication.CreateBuilder(), setup);
+    await app.RunAsync();
+    return app.Services.GetRequiredService<CoordinatorExit>().Code;
+}
+catch (DistTuneException fault)
+{
+    Console.Error.WriteLine(fault.Message);
+    return fault.Kind is FaultKind.Configuration or FaultKind.InvalidFile ? CoordinatorExit.Configuration : CoordinatorExit.Failed;
+}

@@ -1,0 +1,97 @@
+using DistTune.Core;
+using DistTune.Engine;
+using DistTune.ServiceDefaults;
+
+namespace DistTune.Coordinator;
+
+/// <summary>Drives the runs to their end, has their files written, sends the workers home and ends the process.</summary>
+internal sealed class RunService(
+    CoordinatorSetup setup, RunRegistry registry, MemoryTally memory, CoordinatorExit exit, IHostApplicationLifetime lifetime, ILogger<RunService> logger)
+    : BackgroundService
+{
+    private static readonly TimeSpan FarewellTimeout = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan FarewellInterval = TimeSpan.FromMilliseconds(50);
+    private readonly TrainingMetrics _metrics = new(setup.WorkersExpected, TimeProvider.System);
+    private readonly List<(CoordinatedRun Run, RunExecution Execution)> _runs = [];
+
+    /// <summary>Adds the runs before the server listens: no worker may find the registry empty.</summary>
+    public override Task StartAsync(CancellationToken cancellationToken)
+    {
+        foreach (var run in setup.Runs)
+        {
+            var observer = new CompositeRunObserver(_metrics, run.Outputs, new LoggingObserver(logger));
+            _runs.Add((run, registry.Add(run.Plan, run.InitialAdapter, new InMemoryRunJournal(), observer)));
+        }
+
+        return base.StartAsync(cancellationToken);
+    }
+
+    public override void Dispose()
+    {
+        _metrics.Dispose();
+        base.Dispose();
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        try
+        {
+            await lifetime.StartedAsync(stoppingToken);
+            var endings = await Task.WhenAll(_runs.Select(run => RunAsync(run.Run, run.Execution, stoppingToken)));
+            exit.Code = endings.All(finished => finished) ? CoordinatorExit.Finished : CoordinatorExit.Failed;
+            await SendWorkersHomeAsync(stoppingToken);
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // Interrupted: the exit code says so already.
+        }
+        finally
+        {
+            lifetime.StopApplication();
+        }
+    }
+
+    private async Task<bool> RunAsync(CoordinatedRun run, RunExecution execution, CancellationToken stoppingToken)
+    {
+        using var outputs = run.Outputs;
+        try
+        {
+            var result = await execution.RunAsync(stoppingToken);
+            outputs.Complete(result, memory.TotalBytes);
+            return true;
+        }
+        catch (DistTuneException fault)
+        {
+            // A run that failed was logged by its observers; one whose files cannot be written was not.
+            if (execution.Run.State != RunState.Failed)
+            {
+                logger.RunFailed(run.Plan.RunId, fault.Message);
+            }
+
+            return false;
+        }
+        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        {
+            logger.RunFailed(run.Plan.RunId, $"Its files cannot be written: {fault.Message}");
+            return false;
+        }
+    }
+
+    private async Task SendWorkersHomeAsync(CancellationToken stoppingToken)
+    {
+        registry.DrainAll();
+        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken);
+        timeout.CancelAfter(FarewellTimeout);
+        try
+        {
+            while (registry.Workers.Count > 0)
+            {
+                await Task.Delay(FarewellInterval, timeout.Token);
+            }
+        }
+        catch (OperationCanceledException) when (!stoppingToken.IsCancellationRequested)
+        {
+            logger.WorkersRemain(registry.Workers.Count, FarewellTimeout.TotalSeconds);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+using DistTune.Protocol;
+using DistTune.Protocol.V1;
+using Grpc.Core;
+using Grpc.Net.Client;
+
+namespace DistTune.Worker;
+
+/// <summary>The coordinator's service with the join token on every call and a deadline on every unary one.</summary>
+internal sealed class CoordinatorClient : IDisposable
+{
+    private static readonly TimeSpan CallTimeout = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan KeepAlive = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(5);
+    private readonly GrpcChannel _channel;
+    private readonly Training.TrainingClient _client;
+    private readonly Metadata _headers;
+    private readonly TimeProvider _time;
+
+    public CoordinatorClient(WorkerOptions options, TimeProvider time)
+    {
+        _time = time;
+        _headers = new Metadata { { "authorization", $"Bearer {options.Token}" } };
+        _channel = GrpcChannel.ForAddress(options.Coordinator, new GrpcChannelOptions
+        {
+            DisposeHttpClient = true,
+            HttpHandler = new SocketsHttpHandler
+            {
+                EnableMultipleHttp2Connections = true,
+                ConnectTimeout = ConnectTimeout,
+                KeepAlivePingDelay = KeepAlive,
+                KeepAlivePingTimeout = KeepAlive,
+            },
+        });
+        _client = new Training.TrainingClient(_channel);
+    }
+
+    /// <summary>Whether calling again may help: the coordinator is away or restarting.</summary>
+    public static bool IsTransient(Exception fault) => IsLost(fault) && fault is not RpcException { StatusCode: StatusCode.Aborted };
+
+    /// <summary>Whether the session is lost: the connection broke, or the coordinator doesn't know the session any more.</summary>
+    public static bool IsLost(Exception fault) => fault switch
+    {
+        RpcException answer => FaultStatus.ToFault(answer) is null,
+
+        // A write into a connection that is just breaking surfaces as the transport's own exception.
+        HttpRequestException or IOException => true,
+        _ => false,
+    };
+
+    public async Task<GetRunsResponse> GetRunsAsync(CancellationToken cancellationToken) =>
+        await _client.GetRunsAsync(new GetRunsRequest(), Options(CallTimeout, cancellationToken));
+
+    public async Task<RegisterResponse> RegisterAsync(RegisterRequest request, CancellationToken cancellationToken) =>
+        await _client.RegisterAsync(request, Options(CallTimeout, cancellationToken));
+
+    public AsyncDuplexStreamingCall<SessionReport, SessionCommand> OpenSession(CancellationToken cancellationToken) =>
+        _client.Session(new CallOptions(_headers, cancellationToken: cancellationToken));
+
+    public async Task<PullResponse> PullAsync(PullRequest request, CancellationToken cancellationToken) =>
+        await _client.PullAsync(request, Options(CallTimeout + TimeSpan.FromMilliseconds(request.WaitMilliseconds), cancellationToken));
+
+    public AsyncServerStreamingCall<Chunk> GetAdapter(GetAdapterRequest request, CancellationToken cancellationToken) =>
+        _client.GetAdapter(request, new CallOptions(_headers, cancellationToken: cancellationToken));
+
+    public AsyncClientStreamingCall<PushPart, PushAck> OpenPush(CancellationToken cancellationToken) =>
+        _client.Push(new CallOptions(_headers, cancellationToken: cancellationToken));
+
+    public async Task ReportFailureAsync(ReportFailureRequest request, CancellationToken cancellationToken) =>
+        await _client.ReportFailureAsync(request, Options(CallTimeout, cancellationToken));
+
+    public async Task DrainAsync(string sessionId, CancellationToken cancellationToken) =>
+        await _client.DrainAsync(new DrainRequest { SessionId = sessionId }, Options(CallTimeout, cancellationToken));
+
+    public async Task LeaveAsync(string sessionId, string reason, CancellationToken cancellationToken) =>
+        await _client.LeaveAsync(new LeaveRequest { SessionId = sessionId, Reason = reason }, Options(CallTimeout, cancellationToken));
+
+    public void Dispose() => _channel.Dispose();
+
+    private CallOptions Options(TimeSpan timeout, CancellationToken cancellationToken) =>
+        new(_headers, (_time.GetUtcNow() + timeout).UtcDateTime, cancellationToken);
+}

@@ -1,0 +1,15 @@
+using DistTune.Core;
+using DistTune.Worker;
+
+try
+{
+    var options = WorkerOptions.FromEnvironment(Environment.GetEnvironmentVariable, Environment.ProcessorCount);
+    await using var app = WorkerApp.Build(WebApplication.CreateBuilder(), options, _ => new TorchComputerSource(options));
+    await app.RunAsync();
+    return app.Services.GetRequiredService<WorkerExit>().Code;
+}
+catch (DistTuneException fault)
+{
+    Console.Error.WriteLine(fault.Message);
+    return WorkerExit.Configuration;
+}

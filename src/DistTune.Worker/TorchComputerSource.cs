@@ -1,0 +1,91 @@
+using System.Diagnostics;
+using System.Globalization;
+using DistTune.Core;
+using DistTune.Core.Formats;
+using DistTune.Core.Models;
+using DistTune.Core.Training;
+using DistTune.Modeling;
+using DistTune.Protocol;
+using DistTune.Protocol.V1;
+using TorchSharp;
+using AdapterKind = DistTune.Core.Training.AdapterKind;
+
+namespace DistTune.Worker;
+
+/// <summary>Computers on TorchSharp, over one base in memory.</summary>
+internal sealed class TorchComputerSource(WorkerOptions options) : IComputerSource
+{
+    private readonly Dictionary<string, TorchGroupComputer> _computers = new(StringComparer.Ordinal);
+    private readonly Lock _gate = new();
+    private BaseModel? _base;
+    private bool _baseInBFloat16;
+
+    public string Library => $"libtorch {torch.__version__}";
+
+    public async Task<string> LoadBaseAsync(RunFacts run, CancellationToken cancellationToken)
+    {
+        var path = options.BaseModel ?? run.BaseModel;
+        var sha256 = await ModelHash.ComputeAsync(path, cancellationToken);
+        if (sha256 != run.BaseSha256)
+        {
+            throw new DistTuneException(
+                FaultKind.Configuration,
+                $"The base at {path} has SHA-256 {sha256}, the run's has {run.BaseSha256}. Point DISTTUNE_BASE_MODEL at the run's base.");
+        }
+
+        // Nothing else runs yet; still, loading gigabytes must not block the host's start.
+        await Task.Run(() => Load(run, path), cancellationToken);
+        return sha256;
+    }
+
+    public IGroupComputer ComputerFor(RunFacts run)
+    {
+        var model = _base ?? throw new UnreachableException("The base is loaded before the worker joins.");
+        lock (_gate)
+        {
+            if (_computers.TryGetValue(run.RunId, out var known))
+            {
+                return known;
+            }
+
+            var settings = TrainingMapping.ToSettings(run.Adapter);
+            var layout = AdapterLayout.Create(model.Spec, settings);
+            if (layout.Length != run.LayoutLength || run.BaseInBfloat16 != _baseInBFloat16)
+            {
+                throw new DistTuneException(FaultKind.Configuration, string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"Run {run.RunId} has {run.LayoutLength} floats over a {Precision(run.BaseInBfloat16)} base, this worker comes to {layout.Length} over {Precision(_baseInBFloat16)}."));
+            }
+
+            var computer = new TorchGroupComputer(model, layout, settings, run.GradientCheckpointing, options.Threads);
+            _computers.Add(run.RunId, computer);
+            return computer;
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var computer in _computers.Values)
+        {
+            await computer.DisposeAsync();
+        }
+
+        _base?.Dispose();
+    }
+
+    private void Load(RunFacts run, string path)
+    {
+        var spec = ModelFamilies.Describe(path);
+        _baseInBFloat16 = run.BaseInBfloat16;
+        if (TrainingMapping.ToSettings(run.Adapter).Kind == AdapterKind.Full)
+        {
+            _base = BaseModel.WithoutWeights(spec);
+            return;
+        }
+
+        using var weights = WeightSources.Open(path);
+        _base = BaseModel.Load(weights, spec, run.BaseInBfloat16 ? BasePrecision.BFloat16 : BasePrecision.Float32);
+    }
+
+    private static string Precision(bool bfloat16) => bfloat16 ? "bfloat16" : "float32";
+}

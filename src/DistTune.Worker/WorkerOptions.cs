@@ -1,0 +1,105 @@
+using System.Globalization;
+using DistTune.Core;
+
+namespace DistTune.Worker;
+
+/// <summary>What the process was started with.</summary>
+/// <param name="Coordinator">Address of the coordinator's gRPC endpoint.</param>
+/// <param name="Token">The run's join token.</param>
+/// <param name="Name">The worker's name in logs and metrics.</param>
+/// <param name="Rank">Worker rank: a label in metrics.</param>
+/// <param name="Threads">Lanes: groups computed at the same time.</param>
+/// <param name="BaseModel">Where this machine has the base; null takes the run's path.</param>
+internal sealed record WorkerOptions(Uri Coordinator, string Token, string Name, int Rank, int Threads, string? BaseModel)
+{
+    private const int MostThreads = 4096;
+
+    private static readonly string[] AddressVariables =
+    [
+        "DISTTUNE_COORDINATOR",
+        "services__coordinator__grpc__0",
+        "services__coordinator__http__0",
+    ];
+
+    /// <summary>Reads the environment and reports everything that is wrong at once.</summary>
+    /// <exception cref="DistTuneException">Something is missing or wrong.</exception>
+    public static WorkerOptions FromEnvironment(Func<string, string?> read, int cores)
+    {
+        var faults = new List<string>();
+        var address = ReadAddress(read, faults);
+        var token = ReadToken(read, faults);
+        var rank = ReadNumber(read, "DISTTUNE_WORKER_RANK", 0, 0, int.MaxValue, faults);
+        var threads = ReadNumber(read, "DISTTUNE_THREADS", cores, 1, MostThreads, faults);
+        var name = read("DISTTUNE_WORKER_NAME") is { Length: > 0 } given ? given : string.Create(CultureInfo.InvariantCulture, $"worker-{rank}");
+        return faults.Count == 0
+            ? new WorkerOptions(address!, token!, name, rank, threads, read("DISTTUNE_BASE_MODEL") is { Length: > 0 } path ? path : null)
+            : throw new DistTuneException(FaultKind.Configuration, string.Join(Environment.NewLine, faults));
+    }
+
+    private static Uri? ReadAddress(Func<string, string?> read, List<string> faults)
+    {
+        var variable = AddressVariables.FirstOrDefault(name => read(name) is { Length: > 0 });
+        if (variable is null)
+        {
+            faults.Add("The worker does not know its coordinator. Set DISTTUNE_COORDINATOR to its gRPC address, such as http://127.0.0.1:8081.");
+            return null;
+        }
+
+        if (Uri.TryCreate(read(variable), UriKind.Absolute, out var address) && address.Scheme is "http" or "https")
+        {
+            return address;
+        }
+
+        faults.Add($"{variable} must be an http or https address, got '{read(variable)}'. Set it to the coordinator's gRPC address.");
+        return null;
+    }
+
+    private static string? ReadToken(Func<string, string?> read, List<string> faults)
+    {
+        if (read("DISTTUNE_TOKEN") is { Length: > 0 } token)
+        {
+            return token;
+        }
+
+        if (read("DISTTUNE_TOKEN_FILE") is not { Length: > 0 } path)
+        {
+            faults.Add("The worker has no join token. Set DISTTUNE_TOKEN or DISTTUNE_TOKEN_FILE to what the coordinator was started with.");
+            return null;
+        }
+
+        try
+        {
+            if (File.ReadAllText(path).Trim() is { Length: > 0 } text)
+            {
+                return text;
+            }
+
+            faults.Add($"The token file '{path}' is empty. Write the run's join token into it.");
+        }
+        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        {
+            faults.Add($"The token file '{path}' that DISTTUNE_TOKEN_FILE names cannot be read: {fault.Message}");
+        }
+
+        return null;
+    }
+
+    private static int ReadNumber(Func<string, string?> read, string name, int fallback, int least, int most, List<string> faults)
+    {
+        if (read(name) is not { Length: > 0 } text)
+        {
+            return fallback;
+        }
+
+        if (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number >= least && number <= most)
+        {
+            return number;
+        }
+
+        faults.Add(string.Create(CultureInfo.InvariantCulture, $"{name} must be a whole number from {least} to {most}, got '{text}'."));
+        return fallback;
+    }
+
+    /// <summary>Leaves the token out, wherever options are printed.</summary>
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Name} (rank {Rank}, {Threads} threads) of {Coordinator}");
+}

@@ -1,0 +1,104 @@
+using System.Diagnostics;
+using DistTune.Core;
+using DistTune.Engine;
+using DistTune.Protocol;
+using DistTune.Protocol.V1;
+using DistTune.ServiceDefaults;
+using Grpc.Core;
+using Polly;
+
+namespace DistTune.Worker;
+
+/// <summary>Joins the coordinator, works, joins again when the connection is lost, and ends when told to leave.</summary>
+internal sealed class WorkerService(
+    WorkerOptions options, CoordinatorClient client, IComputerSource computers, WorkerExit exit, IHostApplicationLifetime lifetime, ILogger<WorkerService> logger)
+    : BackgroundService
+{
+    // Within the host's own shutdown timeout of 6 s.
+    private static readonly TimeSpan DrainGrace = TimeSpan.FromSeconds(4);
+    private readonly ResiliencePipeline _patience = Retry.Create("The coordinator", CoordinatorClient.IsTransient, int.MaxValue, logger);
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        try
+        {
+            await lifetime.StartedAsync(stoppingToken);
+            await WorkAsync(stoppingToken);
+            exit.Code = WorkerExit.Done;
+        }
+        catch (Exception fault) when (stoppingToken.IsCancellationRequested && (fault is OperationCanceledException || CoordinatorClient.IsLost(fault)))
+        {
+            // Asked to stop, in an orderly way: what was held has been given back by the end of the session.
+            exit.Code = WorkerExit.Done;
+        }
+        catch (DistTuneException fault)
+        {
+            Fail(fault);
+        }
+        catch (RpcException answer) when (FaultStatus.ToFault(answer) is { } fault)
+        {
+            Fail(fault);
+        }
+        finally
+        {
+            lifetime.StopApplication();
+        }
+    }
+
+    private void Fail(DistTuneException fault)
+    {
+        logger.CannotWork(fault.Message);
+        exit.Code = fault.Kind is FaultKind.Configuration or FaultKind.InvalidFile ? WorkerExit.Configuration : WorkerExit.Failed;
+    }
+
+    private async Task WorkAsync(CancellationToken stoppingToken)
+    {
+        var known = await _patience.ExecuteAsync(async token => await client.GetRunsAsync(token), stoppingToken);
+        if (known.Runs.Count == 0)
+        {
+            throw new DistTuneException(FaultKind.Failed, $"The coordinator at {options.Coordinator} has no run; start it with one.");
+        }
+
+        var started = Stopwatch.GetTimestamp();
+        var baseSha256 = await computers.LoadBaseAsync(known.Runs[0], stoppingToken);
+        logger.BaseLoaded(options.BaseModel ?? known.Runs[0].BaseModel, Stopwatch.GetElapsedTime(started).TotalSeconds);
+        var runs = known.Runs.Where(run => run.BaseSha256 == baseSha256).ToDictionary(run => run.RunId, StringComparer.Ordinal);
+        foreach (var run in runs.Values)
+        {
+            computers.ComputerFor(run);
+        }
+
+        while (await WorkOnceAsync(runs, WorkerFingerprint.Of(computers.Library, baseSha256), stoppingToken))
+        {
+            stoppingToken.ThrowIfCancellationRequested();
+        }
+    }
+
+    /// <returns>Whether to join again.</returns>
+    private async Task<bool> WorkOnceAsync(Dictionary<string, RunFacts> runs, WorkerFingerprint fingerprint, CancellationToken stoppingToken)
+    {
+        var request = new RegisterRequest
+        {
+            Worker = options.Name,
+            Rank = options.Rank,
+            Slots = options.Threads,
+            Fingerprint = TrainingMapping.ToMessage(fingerprint),
+        };
+        var registered = await _patience.ExecuteAsync(async token => await client.RegisterAsync(request, token), stoppingToken);
+        logger.Joined(options.Name, options.Coordinator, options.Threads);
+
+        using var abort = new CancellationTokenSource();
+        await using var grace = stoppingToken.UnsafeRegister(_ => abort.CancelAfter(DrainGrace), null);
+        try
+        {
+            var link = new WorkerLink(client, computers, runs, options, registered.SessionId, logger);
+            await link.RunAsync(stoppingToken, abort.Token);
+            return false;
+        }
+        catch (Exception fault) when (!stoppingToken.IsCancellationRequested && CoordinatorClient.IsLost(fault))
+        {
+            logger.SessionLost(fault is RpcException answer ? answer.Status.Detail : fault.Message);
+            return true;
+        }
+    }
+}

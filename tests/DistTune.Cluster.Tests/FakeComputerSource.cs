@@ -1,0 +1,35 @@
+using DistTune.Core.Training;
+using DistTune.Engine.Tests;
+using DistTune.Protocol.V1;
+using DistTune.Worker;
+using GroupSpec = DistTune.Core.Training.GroupSpec;
+
+namespace DistTune.Cluster.Tests;
+
+/// <summary>Computers that need no model: the layout is that of <see cref="FakePlan"/>.</summary>
+internal sealed class FakeComputerSource(int slots) : IComputerSource
+{
+    public string Library { get; init; } = "fake 1";
+
+    /// <summary>Awaited before a group is computed: a test stops the worker here.</summary>
+    public Func<GroupSpec, CancellationToken, Task> Before { get; init; } = (_, _) => Task.CompletedTask;
+
+    public Task<string> LoadBaseAsync(RunFacts run, CancellationToken cancellationToken) => Task.FromResult(run.BaseSha256);
+
+    public IGroupComputer ComputerFor(RunFacts run) => new Gated(new FakeComputer(FakePlan.Create().Layout, slots), Before);
+
+    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+
+    private sealed class Gated(FakeComputer inner, Func<GroupSpec, CancellationToken, Task> before) : IGroupComputer
+    {
+        public int Slots => inner.Slots;
+
+        public async Task<GroupOutcome> ComputeAsync(GroupSpec group, AdapterVersion adapter, IGradientSink sink, CancellationToken cancellationToken)
+        {
+            await before(group, cancellationToken);
+            return await inner.ComputeAsync(group, adapter, sink, cancellationToken);
+        }
+
+        public ValueTask DisposeAsync() => inner.DisposeAsync();
+    }
+}

@@ -1,0 +1,94 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using DistTune.Coordinator;
+using DistTune.Core.Training;
+using DistTune.Engine;
+using DistTune.Engine.Tests;
+using DistTune.Worker;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+
+namespace DistTune.Cluster.Tests;
+
+/// <summary>Coordinator and workers as they are, over real gRPC on the loopback, in this process, with computers that need no model.</summary>
+internal sealed class LocalCluster : IAsyncDisposable
+{
+    public const string Token = "join-token-of-the-test";
+    public const string AdminToken = "admin-token-of-the-test";
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private readonly List<WebApplication> _apps = [];
+    private WebApplication? _coordinator;
+
+    public int GrpcPort { get; } = FreePort();
+
+    public Uri Address => AddressOf(GrpcPort);
+
+    public RecordingObserver Observer { get; } = new();
+
+    public List<FakeOutputs> Outputs { get; } = [];
+
+    public RunRegistry Registry => _coordinator!.Services.GetRequiredService<RunRegistry>();
+
+    public int CoordinatorExitCode => _coordinator!.Services.GetRequiredService<CoordinatorExit>().Code;
+
+    public async Task StartCoordinatorAsync(EngineOptions options, params RunPlan[] plans)
+    {
+        var runs = plans.Select(plan =>
+        {
+            Outputs.Add(new FakeOutputs(Observer));
+            return new CoordinatedRun(plan, FakePlan.Initial(plan), Outputs[^1]);
+        });
+        var setup = new CoordinatorSetup([.. runs], new JoinToken(Token), new JoinToken(AdminToken), options);
+        _coordinator = CoordinatorApp.Build(Builder(("DISTTUNE_HTTP_PORT", "0"), ("DISTTUNE_GRPC_PORT", GrpcPort.ToString(CultureInfo.InvariantCulture))), setup);
+        _apps.Add(_coordinator);
+        await _coordinator.StartAsync(TestContext.Current.CancellationToken);
+    }
+
+    public async Task<WebApplication> StartWorkerAsync(int rank = 0, int threads = 1, string token = Token, FakeComputerSource? computers = null, int? port = null)
+    {
+        var options = new WorkerOptions(AddressOf(port ?? GrpcPort), token, string.Create(CultureInfo.InvariantCulture, $"worker-{rank}"), rank, threads, null);
+        var worker = WorkerApp.Build(Builder(), options, _ => computers ?? new FakeComputerSource(threads));
+        _apps.Add(worker);
+        await worker.StartAsync(TestContext.Current.CancellationToken);
+        return worker;
+    }
+
+    /// <summary>Waits until the coordinator has ended by itself.</summary>
+    public Task CoordinatorEndsAsync() => EndsAsync(_coordinator!);
+
+    /// <summary>Waits until an application has ended by itself.</summary>
+    public static Task EndsAsync(WebApplication app) => app.WaitForShutdownAsync(TestContext.Current.CancellationToken).WaitAsync(Patience);
+
+    public static int ExitCodeOf(WebApplication worker) => worker.Services.GetRequiredService<WorkerExit>().Code;
+
+    public static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        using var now = new CancellationTokenSource();
+        await now.CancelAsync();
+        foreach (var app in _apps)
+        {
+            await app.StopAsync(now.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await app.DisposeAsync();
+        }
+    }
+
+    private static Uri AddressOf(int port) => new(string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{port}"));
+
+    private static WebApplicationBuilder Builder(params (string Name, string Value)[] settings)
+    {
+        var builder = WebApplication.CreateBuilder();
+        builder.Configuration.AddInMemoryCollection(settings.Select(setting => KeyValuePair.Create(setting.Name, (string?)setting.Value)));
+        builder.Configuration.AddInMemoryCollection([KeyValuePair.Create("Logging:LogLevel:Default", (string?)(Environment.GetEnvironmentVariable("DISTTUNE_TEST_LOG") ?? "Critical"))]);
+        return builder;
+    }
+}
