@@ -32,8 +32,8 @@ public sealed class TrainingMetrics : IRunObserver, IDisposable
     public TrainingMetrics(int workersExpected, TimeProvider time)
     {
         _time = time;
-        _loss = _meter.CreateGauge<double>("disttune.training.loss", "nat", "Mean loss of the last step's trained tokens.");
-        _evaluationLoss = _meter.CreateGauge<double>("disttune.eval.loss", "nat", "Mean loss of the held-out trained tokens.");
+        _loss = _meter.CreateGauge<double>("disttune.training.loss", "{nat}", "Mean loss of the last step's trained tokens.");
+        _evaluationLoss = _meter.CreateGauge<double>("disttune.eval.loss", "{nat}", "Mean loss of the held-out trained tokens.");
         _gradientNorm = _meter.CreateGauge<double>("disttune.training.gradient_norm", null, "Global gradient norm before clipping.");
         _learningRate = _meter.CreateGauge<double>("disttune.training.learning_rate", null, "Learning rate of the last step.");
         _epoch = _meter.CreateGauge<double>("disttune.training.epoch", null, "Epochs behind.");
