@@ -2,12 +2,15 @@ using System.CommandLine;
 using DistTune.Cli.Output;
 using DistTune.Cli.Verbs;
 using DistTune.Core;
+using DistTune.Core.Configuration;
 
 namespace DistTune.Cli;
 
 /// <summary>The command line as a whole: parses, runs a verb, and turns whatever goes wrong into one tidy block and an exit code.</summary>
 internal static class CommandLine
 {
+    private const string TraceVariable = "DISTTUNE_TRACE";
+
     private static readonly TimeSpan TimeToStop = TimeSpan.FromSeconds(10);
 
     /// <summary>All verbs.</summary>
@@ -33,6 +36,7 @@ internal static class CommandLine
             BenchVerb.Create(),
             DemoVerb.Create(),
         };
+        Verb.ShowExamples(root);
         return root;
     }
 
@@ -45,8 +49,7 @@ internal static class CommandLine
         var parsed = Create().Parse(args);
         if (parsed.Errors.Count > 0)
         {
-            var verb = string.Join(' ', args.TakeWhile(argument => !argument.StartsWith('-')).Take(1));
-            FaultReport.Write(error, string.Join('\n', parsed.Errors.Select(fault => fault.Message)), $"disttune {verb} --help".Replace("  ", " ", StringComparison.Ordinal));
+            ReportMistakes(parsed, args, error);
             return ExitCodes.Configuration;
         }
 
@@ -75,5 +78,27 @@ internal static class CommandLine
             FaultReport.Write(error, fault.Message, null);
             return ExitCodes.Failed;
         }
+        catch (Exception fault) when (Environment.GetEnvironmentVariable(TraceVariable) is null)
+        {
+            // The last line of defence: a fault of ours is told as one, and the trace is there for whoever reports it.
+            FaultReport.Write(error, $"internal fault: {fault.GetType().Name}: {fault.Message}", $"{TraceVariable}=1 shows where it happened; please report it");
+            return ExitCodes.Failed;
+        }
+    }
+
+    private static void ReportMistakes(ParseResult parsed, string[] args, TextWriter error)
+    {
+        var command = parsed.CommandResult.Command;
+        var known = command.Subcommands.Select(verb => verb.Name).Concat(command.Options.SelectMany(option => option.Aliases.Prepend(option.Name))).ToArray();
+        var unknown = parsed.UnmatchedTokens.FirstOrDefault();
+        var path = string.Join(' ', command.Parents.Select(parent => parent.Name).Reverse().Append(command.Name));
+        if (unknown is not null && NearestName.Find(unknown, known) is { } nearest)
+        {
+            FaultReport.Write(error, $"'{unknown}' is not known to {path}; the nearest is {nearest}.", $"{path} --help");
+            return;
+        }
+
+        var messages = parsed.Errors.Select(fault => fault.Message).Distinct(StringComparer.Ordinal);
+        FaultReport.Write(error, args.Length == 0 ? "There is no verb. Try: disttune demo" : string.Join('\n', messages), $"{path} --help");
     }
 }

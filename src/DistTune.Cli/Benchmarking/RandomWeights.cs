@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Runtime.InteropServices;
 using DistTune.Core.Formats;
 using DistTune.Core.Models;
 
@@ -36,7 +37,7 @@ internal sealed class RandomWeights(DecoderSpec spec) : IWeightSource
         }
     }
 
-    public void ReadRaw(string name, Span<byte> destination) => throw new NotSupportedException("These weights exist as fp32 only.");
+    public void ReadRaw(string name, Span<byte> destination) => ReadFloat32(name, MemoryMarshal.Cast<byte, float>(destination));
 
     public void Dispose()
     {

@@ -26,7 +26,7 @@ internal static class BenchVerb
 
     public static Command Create()
     {
-        var train = new Command(
+        var train = new Verb(
             "train",
             """
             Measures LoRA training: tokens/s, share of the measured matrix-multiply peak, peak memory, and the ratio to an eager PyTorch

@@ -23,7 +23,7 @@ internal static class DemoVerb
 
     public static Command Create()
     {
-        var command = new Command(
+        var command = new Verb(
             "demo",
             """
             Starts a coordinator and workers, fine-tunes the shipped base on Turkish agricultural advice, and shows what it learned.

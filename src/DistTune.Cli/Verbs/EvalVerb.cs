@@ -22,7 +22,7 @@ internal static class EvalVerb
 
     public static Command Create()
     {
-        var command = new Command(
+        var command = new Verb(
             "eval",
             """
             Computes loss and token F1 on the held-out rows of a run, with and without the adapter.

@@ -28,7 +28,7 @@ internal static class GenerateVerb
 
     public static Command Create()
     {
-        var command = new Command(
+        var command = new Verb(
             "generate",
             """
             Answers prompts with a base model and, if given, an adapter; prints the answer as it comes.

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using DistTune.Core.Formats;
+using DistTune.Core.Text;
 
 namespace DistTune.Cli.Verbs;
 
@@ -13,7 +14,7 @@ internal static class ImportVerb
     public static Command Create()
     {
         Type.AcceptOnlyFromAmong("float32", "bfloat16", "float16");
-        var gguf = new Command(
+        var gguf = new Verb(
             "gguf",
             """
             Reads a GGUF model (F32, F16, BF16, Q8_0, Q4_0, Q4_1) with its tokenizer and writes a Hugging Face folder.
@@ -39,6 +40,11 @@ internal static class ImportVerb
             _ => WeightType.Float32,
         };
         GgufImport.ToModelFolder(file, folder, type, cancellationToken);
+        using (var gguf = GgufFile.Open(file))
+        {
+            GgufTokenizer.Load(gguf.Metadata).Write(folder);
+        }
+
         parsed.InvocationConfiguration.Output.WriteLine($"Wrote {Path.GetFullPath(folder)}");
         return Task.FromResult(ExitCodes.Success);
     }

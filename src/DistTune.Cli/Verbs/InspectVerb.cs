@@ -18,7 +18,7 @@ internal static class InspectVerb
 
     public static Command Create()
     {
-        var config = new Command(
+        var config = new Verb(
             "config",
             """
             Prints the configuration with the origin of every value (file, environment, command line, default).
@@ -32,7 +32,7 @@ internal static class InspectVerb
         };
         Keys.AddTo(config);
         config.SetAction(InspectConfig);
-        var environment = new Command(
+        var environment = new Verb(
             "env",
             """
             Prints cores, memory, instruction set, libtorch and stand-ins.

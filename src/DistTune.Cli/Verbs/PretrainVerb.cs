@@ -20,7 +20,7 @@ internal static class PretrainVerb
 
     public static Command Create()
     {
-        var command = new Command(
+        var command = new Verb(
             "pretrain",
             """
             Trains a byte-level BPE tokenizer and a Llama-architecture base from scratch; writes a Hugging Face folder in bf16.

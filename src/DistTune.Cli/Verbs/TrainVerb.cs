@@ -23,7 +23,7 @@ internal static class TrainVerb
 
     public static Command Create()
     {
-        var command = new Command(
+        var command = new Verb(
             "train",
             """
             Fine-tunes a base model with LoRA and writes a PEFT adapter. Every key of the configuration is an option, too.

@@ -79,7 +79,7 @@ public static class RunConfigKeys
         {
             Default = "chat_template",
             Choices = ["chat_template", "alpaca", "completion", "sharegpt", "preference"],
-            NotYet = type => type is "sharegpt" or "preference" ? "Use chat_template, alpaca or completion." : null,
+            NotYet = type => type is "preference" ? "Use chat_template, sharegpt, alpaca or completion." : null,
         },
     ];
 
