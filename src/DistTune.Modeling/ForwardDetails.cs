@@ -24,7 +24,7 @@ public sealed record ForwardDetails(ImmutableArray<float[]> Hidden, float[] Norm
     internal static ForwardDetails Compute(BaseModel model, DecoderModules modules, IReadOnlyList<Segment> segments)
     {
         using var scope = torch.NewDisposeScope();
-        using var rows = PackedRows.OfSegments(segments, model.Spec, model.Rotary, model.Device);
+        using var rows = PackedRows.OfSegments(segments, model);
         var decoder = new Decoder(model.Spec, modules, model.ComputeType);
         var operations = new Operations(model.Kernels, NoGradients.Instance, tape: null);
         var hidden = ImmutableArray.CreateBuilder<float[]>(model.Spec.LayerCount + 1);

@@ -3,7 +3,6 @@ using System.Collections.Immutable;
 using DistTune.Core;
 using DistTune.Core.Models;
 using DistTune.Core.Training;
-using DistTune.Modeling.Decoders;
 using DistTune.Modeling.Kernels;
 
 namespace DistTune.Modeling.Batches;
@@ -32,19 +31,15 @@ internal sealed class PackedRows : IDisposable
     public ImmutableArray<AttentionSpan> Spans { get; }
 
     /// <summary>Packs whole segments; positions restart at 0 in each.</summary>
-    public static PackedRows OfSegments(IReadOnlyList<Segment> segments, DecoderSpec spec, RotaryTable rotary, Device device)
+    public static PackedRows OfSegments(IReadOnlyList<Segment> segments, BaseModel model)
     {
         var sequences = segments.Select(segment => (segment.TokenIds, Position: 0));
-        return OfSequences([.. sequences], spec, rotary, device);
+        return OfSequences([.. sequences], model);
     }
 
     /// <summary>Packs runs of tokens that each begin at a position of their own.</summary>
     /// <exception cref="DistTuneException">A token id is not in the vocabulary, or a sequence is longer than the base can place.</exception>
-    public static PackedRows OfSequences(
-        IReadOnlyList<(ImmutableArray<int> TokenIds, int Position)> sequences,
-        DecoderSpec spec,
-        RotaryTable rotary,
-        Device device)
+    public static PackedRows OfSequences(IReadOnlyList<(ImmutableArray<int> TokenIds, int Position)> sequences, BaseModel model)
     {
         var count = sequences.Sum(sequence => sequence.TokenIds.Length);
         var ids = new long[count];
@@ -54,7 +49,7 @@ internal sealed class PackedRows : IDisposable
         for (var index = 0; index < sequences.Count; index++)
         {
             var (tokens, position) = sequences[index];
-            Check(tokens, position, index, spec);
+            Check(tokens, position, index, model.Spec);
             spans.Add(new AttentionSpan(row, tokens.Length, row, tokens.Length));
             for (var offset = 0; offset < tokens.Length; offset++, row++)
             {
@@ -63,13 +58,8 @@ internal sealed class PackedRows : IDisposable
             }
         }
 
-        var (cosine, sine) = rotary.Rows(positions);
-        long[] shape = [count, 1, rotary.Pairs];
-        return new PackedRows(
-            HostMemory.Upload<long>(ids, [count], ScalarType.Int64, device),
-            HostMemory.Upload<float>(cosine, shape, ScalarType.Float32, device),
-            HostMemory.Upload<float>(sine, shape, ScalarType.Float32, device),
-            spans.MoveToImmutable());
+        var (cosine, sine) = Angles(positions, model);
+        return new PackedRows(HostMemory.Upload<long>(ids, [count], ScalarType.Int64, model.Device), cosine, sine, spans.MoveToImmutable());
     }
 
     /// <inheritdoc/>
@@ -78,6 +68,22 @@ internal sealed class PackedRows : IDisposable
         Ids.Dispose();
         Cosine.Dispose();
         Sine.Dispose();
+    }
+
+    private static (Tensor Cosine, Tensor Sine) Angles(int[] positions, BaseModel model)
+    {
+        long[] shape = [positions.Length, 1, model.Rotary.Pairs];
+        if (model.ComputeType == ScalarType.Float64)
+        {
+            var exact = model.Rotary.ExactRows(positions);
+            return (Upload<double>(exact.Cosine, ScalarType.Float64), Upload<double>(exact.Sine, ScalarType.Float64));
+        }
+
+        var rounded = model.Rotary.Rows(positions);
+        return (Upload<float>(rounded.Cosine, ScalarType.Float32), Upload<float>(rounded.Sine, ScalarType.Float32));
+
+        Tensor Upload<T>(T[] values, ScalarType type)
+            where T : unmanaged => HostMemory.Upload<T>(values, shape, type, model.Device);
     }
 
     private static void Check(ImmutableArray<int> tokens, int position, int sequence, DecoderSpec spec)

@@ -27,17 +27,21 @@ internal sealed class ModuleBuilder(DecoderSpec spec, ScalarType type, Device de
     /// <exception cref="DistTuneException">The description lacks a weight that the decoder needs, or has one that it does not know.</exception>
     public (DecoderModules Modules, ImmutableArray<Tensor> Owned) Build()
     {
+        var complete = false;
         try
         {
             var modules = BuildModules();
-            return _homeless.Count == 0
+            complete = _homeless.Count == 0;
+            return complete
                 ? (modules, [.. _owned])
                 : throw Fault($"The description of the base has the weight '{_homeless.Keys.Order(StringComparer.Ordinal).First()}', which the decoder has no place for");
         }
-        catch
+        finally
         {
-            _owned.ForEach(tensor => tensor.Dispose());
-            throw;
+            if (!complete)
+            {
+                _owned.ForEach(tensor => tensor.Dispose());
+            }
         }
     }
 

@@ -44,6 +44,21 @@ internal sealed class RotaryTable
         return (cosine, sine);
     }
 
+    /// <summary>Cosines and sines without rounding to fp32 on the way, for a base that computes in fp64.</summary>
+    public (double[] Cosine, double[] Sine) ExactRows(ReadOnlySpan<int> positions)
+    {
+        var cosine = new double[positions.Length * Pairs];
+        var sine = new double[positions.Length * Pairs];
+        for (var index = 0; index < cosine.Length; index++)
+        {
+            var angle = (double)positions[index / Pairs] * _frequencies[index % Pairs];
+            cosine[index] = Math.Cos(angle);
+            sine[index] = Math.Sin(angle);
+        }
+
+        return (cosine, sine);
+    }
+
     private static float[] Frequencies(RotarySpec spec)
     {
         var frequencies = new float[spec.Dimensions / 2];

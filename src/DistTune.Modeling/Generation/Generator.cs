@@ -58,7 +58,7 @@ internal sealed class Generator(BaseModel model, DecoderModules modules, Generat
     private void Advance(Sequence[] sequences)
     {
         using var scope = torch.NewDisposeScope();
-        using var rows = PackedRows.OfSequences([.. sequences.Select(sequence => (sequence.Pending, sequence.Length))], model.Spec, model.Rotary, model.Device);
+        using var rows = PackedRows.OfSequences([.. sequences.Select(sequence => (sequence.Pending, sequence.Length))], model);
         var lastRows = rows.Spans.Select(span => (long)span.QueryStart + span.QueryCount - 1).ToArray();
         using var select = HostMemory.Upload<long>(lastRows, [lastRows.Length], ScalarType.Int64, model.Device);
         var mix = WithCaches(sequences, rows);

@@ -38,7 +38,7 @@ internal sealed class MicroBatchPass(BaseModel model, DecoderModules modules, bo
         }
 
         var started = Stopwatch.GetTimestamp();
-        using var rows = PackedRows.OfSegments(batch.Segments, model.Spec, model.Rotary, model.Device);
+        using var rows = PackedRows.OfSegments(batch.Segments, model);
         var operations = new Operations(_kernels, NoGradients.Instance, tape: null);
         var x = new Node(_decoder.Embed(rows), needsGradient: false);
         for (var layer = 0; layer < LayerCount; layer++)
@@ -64,7 +64,7 @@ internal sealed class MicroBatchPass(BaseModel model, DecoderModules modules, bo
         var sum = 0.0;
         if (targets.Count > 0)
         {
-            using var rows = PackedRows.OfSegments(batch.Segments, model.Spec, model.Rotary, model.Device);
+            using var rows = PackedRows.OfSegments(batch.Segments, model);
             using var run = new LayerTapes(LayerCount);
             sum = Train(rows, targets, collector, flush, run);
         }
