@@ -8,7 +8,22 @@ internal sealed class LoggingObserver(ILogger logger) : IRunObserver
     /// <summary>Reason of a worker that was told to leave.</summary>
     public const string Done = "done";
 
+    // Events come in the middle of some worker's call, whose connection and request ids would bury the line.
+    private readonly ExecutionContext? _context = ExecutionContext.Capture();
+
     public void Observe(RunEvent runEvent)
+    {
+        if (_context is null)
+        {
+            Write(runEvent);
+        }
+        else
+        {
+            ExecutionContext.Run(_context, state => Write((RunEvent)state!), runEvent);
+        }
+    }
+
+    private void Write(RunEvent runEvent)
     {
         switch (runEvent)
         {

@@ -5,8 +5,9 @@ try
 {
     var setup = await CoordinatorSetupLoader.LoadAsync(args, Environment.GetEnvironmentVariable, TimeProvider.System, CancellationToken.None);
     await using var app = CoordinatorApp.Build(WebApplication.CreateBuilder(), setup);
+    var exit = app.Services.GetRequiredService<CoordinatorExit>();
     await app.RunAsync();
-    return app.Services.GetRequiredService<CoordinatorExit>().Code;
+    return exit.Code;
 }
 catch (DistTuneException fault)
 {

@@ -5,8 +5,9 @@ try
 {
     var options = WorkerOptions.FromEnvironment(Environment.GetEnvironmentVariable, Environment.ProcessorCount);
     await using var app = WorkerApp.Build(WebApplication.CreateBuilder(), options, _ => new TorchComputerSource(options));
+    var exit = app.Services.GetRequiredService<WorkerExit>();
     await app.RunAsync();
-    return app.Services.GetRequiredService<WorkerExit>().Code;
+    return exit.Code;
 }
 catch (DistTuneException fault)
 {

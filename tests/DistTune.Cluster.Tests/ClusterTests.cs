@@ -141,6 +141,19 @@ public sealed class ClusterTests
     }
 
     [Fact]
+    public async Task A_worker_with_a_wrong_token_ends_with_1_and_never_joins()
+    {
+        await using var cluster = new LocalCluster();
+        await cluster.StartCoordinatorAsync(Options, FakePlan.Create());
+        var worker = await cluster.StartWorkerAsync(token: "a-guess");
+
+        await LocalCluster.EndsAsync(worker);
+
+        Assert.Equal(1, LocalCluster.ExitCodeOf(worker));
+        Assert.Empty(cluster.Registry.Workers);
+    }
+
+    [Fact]
     public async Task A_run_that_fails_sends_the_workers_home_and_exits_with_1()
     {
         await using var cluster = new LocalCluster();

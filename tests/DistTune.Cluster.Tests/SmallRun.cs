@@ -1,0 +1,100 @@
+using System.Globalization;
+using System.Text.Json;
+using DistTune.Core.Configuration;
+using DistTune.Core.Formats;
+using DistTune.Core.Models;
+using DistTune.Core.Planning;
+using DistTune.Engine;
+using DistTune.Engine.Tests;
+using DistTune.Modeling;
+
+namespace DistTune.Cluster.Tests;
+
+/// <summary>A run over the smallest golden model: its files in a folder of its own, and what it comes to in this process.</summary>
+internal sealed class SmallRun : IDisposable
+{
+    private static readonly Lazy<Task<string>> Expected = new(ComputeInProcessAsync);
+    private readonly string _folder = Directory.CreateTempSubdirectory("disttune-cluster-").FullName;
+
+    public SmallRun()
+    {
+        var golden = Path.Combine(RepositoryRoot(), "tests", "golden");
+        var model = Directory.CreateDirectory(Path.Combine(_folder, "base")).FullName;
+        foreach (var name in (string[])["config.json", "model.safetensors"])
+        {
+            File.Copy(Path.Combine(golden, "models", "llama-tiny", name), Path.Combine(model, name));
+        }
+
+        foreach (var name in (string[])["tokenizer.json", "tokenizer_config.json"])
+        {
+            File.Copy(Path.Combine(golden, "tokenizers", "bpe512", name), Path.Combine(model, name));
+        }
+
+        File.WriteAllLines(Path.Combine(_folder, "rows.jsonl"), Enumerable.Range(0, 24).Select(Row));
+        File.WriteAllText(ConfigPath, """
+            base_model: base
+            lora_r: 4
+            lora_alpha: 8
+            datasets: [{path: rows.jsonl, type: alpaca}]
+            val_set_size: 4
+            sequence_len: 96
+            micro_batch_size: 2
+            gradient_accumulation_steps: 3
+            max_steps: 8
+            learning_rate: 1e-2
+            bf16: false
+            seed: 7
+            eval_samples: 2
+            max_new_tokens: 8
+            output_dir: out
+            """);
+    }
+
+    public string ConfigPath => Path.Combine(_folder, "run.yaml");
+
+    public string AdapterFile => Path.Combine(_folder, "out", "adapter", PeftAdapter.WeightsName);
+
+    /// <summary>SHA-256 of the adapter that one lane in this process comes to.</summary>
+    public static Task<string> ExpectedAdapterAsync() => Expected.Value;
+
+    /// <summary>What the summary says of the adapter.</summary>
+    public string SummarisedAdapter()
+    {
+        using var summary = JsonDocument.Parse(File.ReadAllText(Path.Combine(_folder, "out", RunFolder.SummaryName)));
+        return summary.RootElement.GetProperty("adapter_sha256").GetString()!;
+    }
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    private static async Task<string> ComputeInProcessAsync()
+    {
+        using var small = new SmallRun();
+        var config = RunConfigLoader.Load(small.ConfigPath, []);
+        var run = await RunPlanner.CreateAsync(config, bfloat16ByDefault: false, CancellationToken.None);
+        using var weights = WeightSources.Open(run.Plan.BaseModel);
+        using var model = BaseModel.Load(weights, ModelFamilies.Describe(run.Plan.BaseModel));
+        await using var computer = new TorchGroupComputer(model, run.Plan.Layout, run.Plan.Adapter, run.Plan.GradientCheckpointing, lanes: 1);
+        using var files = new RunFiles(run, TimeProvider.System);
+        var observer = new CompositeRunObserver(files, new RecordingObserver());
+        var result = await InProcessTraining.RunAsync(run.Plan, run.InitialAdapter, [computer], observer, TimeProvider.System, CancellationToken.None);
+        return files.Complete(result, 0).AdapterSha256;
+    }
+
+    private static string Row(int index)
+    {
+        string[] words = ["the", "wheat", "field", "needs", "water", "before", "noon", "and", "soil", "keeps", "it", "until", "night", "so", "bees", "visit"];
+        string Words(int first, int count) => string.Join(' ', Enumerable.Range(first, count).Select(word => words[word % words.Length]));
+        return JsonSerializer.Serialize(new { instruction = Words(3 * index, 3 + (index % 4)), output = Words(5 * index, 4 + (index % 5)) });
+    }
+
+    private static string RepositoryRoot()
+    {
+        var folder = new DirectoryInfo(AppContext.BaseDirectory);
+        while (!File.Exists(Path.Combine(folder.FullName, "DistTune.sln")))
+        {
+            folder = folder.Parent ?? throw new InvalidOperationException(string.Create(CultureInfo.InvariantCulture, $"DistTune.sln is not above {AppContext.BaseDirectory}."));
+        }
+
+        return folder.FullName;
+    }
+}
