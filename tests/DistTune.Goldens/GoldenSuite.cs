@@ -4,6 +4,7 @@ using DistTune.Core;
 using DistTune.Goldens.Formats;
 using DistTune.Goldens.Layers;
 using DistTune.Goldens.Models;
+using DistTune.Goldens.Optimization;
 using DistTune.Goldens.Text;
 using DistTune.Goldens.Training;
 
@@ -36,6 +37,10 @@ public static class GoldenSuite
         new SftDataGolden(),
         new JinjaGolden(),
         new AnswerGolden(),
+        new AdamWGolden(),
+        new ClippingGolden(),
+        new ScheduleGolden(),
+        new WarmupGolden(),
     ];
 
     /// <summary>Runs every case, in ordinal order of paths, lazily. What no kind recognises is unsupported, never passed over.</summary>
