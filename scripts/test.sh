@@ -26,6 +26,8 @@ test_command() {
     with_lock prepare_and_build tests
   fi
 
+  [ -z "$all" ] || install_peers
+  [ ! -d "$PEERS/node_modules" ] || export DISTTUNE_NODE_MODULES="${DISTTUNE_NODE_MODULES:-$PEERS/node_modules}"
   PASSED=0 FAILED=0 SKIPPED=0
   # The default tier takes minutes; explicit tests and those of the tier All belong to --all.
   local options=(-noColor -noLogo -trait- Tier=All)
@@ -41,6 +43,24 @@ test_command() {
   done
   printf '%d passed, %d failed, %d skipped\n' "$PASSED" "$FAILED" "$SKIPPED"
   [ "$FAILED" -eq 0 ]
+}
+
+# Software by others that tests run against; none is part of the product. Where one is missing its tests skip and say so.
+readonly PEERS="$ARTIFACTS/peers"
+
+install_peers() {
+  mkdir -p "$PEERS"
+  local log="$PEERS/install.log"
+  if ! /usr/bin/python3 -c 'import grpc, torch' 2> /dev/null; then
+    say "Installing peers for tests: python3-grpcio python3-torch"
+    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-grpcio python3-torch python3-numpy; } > "$log" 2>&1 ||
+      say "  could not be installed (${log#"$ROOT"/}); their tests will skip"
+  fi
+  if [ ! -d "$PEERS/node_modules/@grpc/grpc-js" ]; then
+    say "Installing peers for tests: @grpc/grpc-js @grpc/proto-loader"
+    npm install --prefix "$PEERS" --silent --no-audit --no-fund @grpc/grpc-js @grpc/proto-loader > "$log" 2>&1 ||
+      say "  could not be installed (${log#"$ROOT"/}); their tests will skip"
+  fi
 }
 
 is_wanted() {
