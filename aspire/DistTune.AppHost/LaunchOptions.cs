@@ -72,6 +72,8 @@ internal sealed record LaunchOptions(int Workers, int ThreadsPerWorker, string[]
             return false;
         }
 
+        // How many there should be is told first, so that the command line can still say otherwise. It never changes a result.
+        forwarded.InsertRange(1, ["--set", string.Create(CultureInfo.InvariantCulture, $"distributed.workers={workers}")]);
         options = new LaunchOptions(workers, threads ?? Math.Max(1, cores / workers), [.. forwarded]);
         return true;
     }

@@ -56,7 +56,6 @@ public static class ServiceDefaultsExtensions
         builder.Logging.AddSimpleConsole(options =>
         {
             options.SingleLine = true;
-            options.IncludeScopes = true;
             options.UseUtcTimestamp = true;
             options.TimestampFormat = "HH':'mm':'ss'Z '";
             options.ColorBehavior = Console.IsOutputRedirected ? LoggerColorBehavior.Disabled : LoggerColorBehavior.Default;

@@ -25,7 +25,7 @@ public sealed class LaunchOptionsTests
 
         Assert.True(LaunchOptions.TryParse([relative, "--set", "a.b=c", "--workers=3", "--threads-per-worker", "1", "--json"], 2, out var options, out _));
 
-        Assert.Equal([Config, "--set", "a.b=c", "--json"], options.CoordinatorArguments);
+        Assert.Equal([Config, "--set", "distributed.workers=3", "--set", "a.b=c", "--json"], options.CoordinatorArguments);
         Assert.Equal((3, 1), (options.Workers, options.ThreadsPerWorker));
     }
 

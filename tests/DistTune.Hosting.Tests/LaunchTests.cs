@@ -1,0 +1,149 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Text.RegularExpressions;
+using Aspire.Hosting.Running;
+using DistTune.ServiceDefaults;
+
+namespace DistTune.Hosting.Tests;
+
+/// <summary>The app host with the real coordinator and two real workers.</summary>
+public sealed partial class LaunchTests
+{
+    private const int Epochs = 4;
+    private const int Steps = 12;
+
+    [Fact]
+    public async Task A_run_is_one_trace_per_step_through_every_process_and_shows_every_metric_of_the_dashboard()
+    {
+        await using var receiver = await OtlpReceiver.StartAsync();
+        await using var launch = new Launch();
+        launch.Start(Epochs, ("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.Address), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"), ("OTEL_BSP_SCHEDULE_DELAY", "200"));
+        await launch.PrintsAsync("coordinator | ");
+        await launch.PrintsAsync("Application started");
+
+        var metrics = await ScrapeUntilTheEndAsync(launch);
+
+        Assert.True(await launch.EndsAsync() == 0, launch.Output);
+        Assert.True(File.Exists(Path.Combine(launch.OutputFolder, "adapter", "adapter_model.safetensors")), launch.Output);
+        Assert.Equal([], Dashboard.Metrics().Except(metrics, StringComparer.Ordinal));
+        AssertOneTracePerStep(receiver.Spans);
+    }
+
+    [Fact]
+    public async Task A_launch_that_is_told_to_end_ends_within_ten_seconds_and_leaves_nothing()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "Signals and process trees are read from /proc.");
+        await using var launch = new Launch();
+        launch.Start(epochs: 5000);
+        await launch.PrintsAsync("Step 2/");
+        var below = ProcessTree.Below(launch.ProcessId);
+        Assert.Equal(3, below.Count);
+        var clock = Stopwatch.StartNew();
+
+        Signals.Send(launch.ProcessId, Signals.Terminate);
+        await launch.EndsAsync();
+
+        Assert.InRange(clock.Elapsed, TimeSpan.Zero, TimeSpan.FromSeconds(10));
+        Assert.All(below, process => Assert.False(new ParentProcess(process.Id, process.Started).IsAlive));
+    }
+
+    [Fact]
+    public async Task Services_end_by_themselves_when_the_app_host_was_killed()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "Signals and process trees are read from /proc.");
+        await using var launch = new Launch();
+        launch.Start(epochs: 5000);
+        await launch.PrintsAsync("Step 2/");
+        var below = ProcessTree.Below(launch.ProcessId);
+        Assert.Equal(3, below.Count);
+        var clock = Stopwatch.StartNew();
+
+        Signals.Send(launch.ProcessId, Signals.Kill);
+
+        while (below.Any(process => new ParentProcess(process.Id, process.Started).IsAlive) && clock.Elapsed < TimeSpan.FromSeconds(10))
+        {
+            await Task.Delay(100, TestContext.Current.CancellationToken);
+        }
+
+        Assert.All(below, process => Assert.False(new ParentProcess(process.Id, process.Started).IsAlive));
+    }
+
+    private static void AssertOneTracePerStep(IReadOnlyList<OtlpSpan> spans)
+    {
+        var traces = spans.ToLookup(span => span.TraceId, StringComparer.Ordinal);
+        var steps = spans.Where(span => span.Name == "train step").ToArray();
+        Assert.Equal(Steps, steps.Length);
+        Assert.Equal(Steps, steps.Select(step => step.TraceId).Distinct(StringComparer.Ordinal).Count());
+        foreach (var step in steps)
+        {
+            var trace = traces[step.TraceId].ToArray();
+            Assert.Equal(step, Assert.Single(trace, span => span.ParentId.Length == 0));
+            Assert.Equal("coordinator", step.Service);
+            Assert.Equal(4, trace.Count(span => span.Name == "forward_backward" && span.Service.StartsWith("worker-", StringComparison.Ordinal)));
+            Assert.Equal(4, trace.Count(span => span.Name == "upload" && span.Service.StartsWith("worker-", StringComparison.Ordinal)));
+            Assert.Single(trace, span => span.Name == "optimizer step");
+            Assert.All(trace, span => Assert.True(span == step || trace.Any(other => other.SpanId == span.ParentId), $"{span.Name} has no parent in its trace"));
+
+            // Rank and step are attributes, never names.
+            Assert.All(trace.Where(span => span.Name == "forward_backward"), span => Assert.Equal((step.Attributes["step"], $"worker-{span.Attributes["rank"]}"), (span.Attributes["step"], span.Service)));
+        }
+
+        // These steps take milliseconds, so that the messages between processes weigh, and the machine may be busy: half of it must be
+        // explained in the median step. A step of a real model takes seconds, and its spans cover nearly all of it.
+        var explained = steps.Select(step => Explained(step, traces[step.TraceId])).Order().ToArray();
+        TestContext.Current.TestOutputHelper?.WriteLine($"Explained by child spans: {string.Join(" ", explained.Select(share => share.ToString("P0", CultureInfo.InvariantCulture)))}");
+        Assert.True(explained[Steps / 2] >= 0.5);
+    }
+
+    /// <summary>Share of a step's wall time that at least one child span covers.</summary>
+    private static double Explained(OtlpSpan step, IEnumerable<OtlpSpan> trace)
+    {
+        double covered = 0;
+        var reached = step.Start;
+        foreach (var span in trace.Where(span => span != step).OrderBy(span => span.Start))
+        {
+            var (start, end) = (Math.Max(span.Start, reached), Math.Min(span.End, step.End));
+            covered += end > start ? end - start : 0;
+            reached = Math.Max(reached, end);
+        }
+
+        return covered / (step.End - step.Start);
+    }
+
+    /// <summary>The names of all metrics that coordinator and workers have shown until they ended.</summary>
+    private static async Task<HashSet<string>> ScrapeUntilTheEndAsync(Launch launch)
+    {
+        var names = new HashSet<string>(StringComparer.Ordinal);
+        using var client = new HttpClient { Timeout = TimeSpan.FromSeconds(2) };
+        var ended = launch.EndsAsync();
+        while (!ended.IsCompleted)
+        {
+            foreach (var address in Listening().Matches(launch.Output).Select(match => match.Groups[1].Value).Distinct(StringComparer.Ordinal))
+            {
+                try
+                {
+                    var text = await client.GetStringAsync($"{address}/metrics", TestContext.Current.CancellationToken);
+                    names.UnionWith(Sample().Matches(text).Select(match => match.Value));
+                }
+                catch (HttpRequestException)
+                {
+                    // Speaks gRPC only, or has ended.
+                }
+                catch (TaskCanceledException) when (!TestContext.Current.CancellationToken.IsCancellationRequested)
+                {
+                    // Busy; asked again.
+                }
+            }
+
+            await Task.WhenAny(ended, Task.Delay(100, TestContext.Current.CancellationToken));
+        }
+
+        return names;
+    }
+
+    [GeneratedRegex(@"Now listening on: (http://\S+)")]
+    private static partial Regex Listening();
+
+    [GeneratedRegex(@"^[a-zA-Z_:][a-zA-Z0-9_:]*", RegexOptions.Multiline)]
+    private static partial Regex Sample();
+}
