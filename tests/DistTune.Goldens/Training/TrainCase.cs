@@ -1,13 +1,16 @@
 using System.Collections.Immutable;
 using System.Text.Json;
 using DistTune.Core.Training;
+using DistTune.Goldens.Optimization;
 
 namespace DistTune.Goldens.Training;
 
 /// <summary>What a training case's <c>case.json</c> says.</summary>
 internal sealed class TrainCase(JsonElement root)
 {
-    private static readonly string[] s_knownPeft = ["r", "lora_alpha", "target_modules", "lora_dropout", "bias", "task_type", "peft_type", "exclude_modules", "layers_to_transform", "layers_pattern"];
+    private static readonly string[] s_adamW = ["adamw", "adamw_torch"];
+    private static readonly string[] s_knownOptimizer = ["lr", "betas", "eps", "weight_decay", "loraplus_lr_ratio", "loraplus_lr_embedding", "loraplus_weight_decay"];
+    private static readonly string[] s_knownPeft = ["r", "lora_alpha", "target_modules", "task_type", "peft_type", "exclude_modules", "layers_to_transform", "layers_pattern"];
 
     /// <summary>Name of the model's folder.</summary>
     public string Model => root.GetProperty("model").GetString()!;
@@ -47,41 +50,31 @@ internal sealed class TrainCase(JsonElement root)
         get
         {
             var schedule = root.GetProperty("schedule");
-            var name = schedule.GetProperty("name").GetString();
-            var kind = name switch
-            {
-                "constant" => ScheduleKind.Constant,
-                "constant_with_warmup" => ScheduleKind.ConstantWithWarmup,
-                "linear" => ScheduleKind.Linear,
-                "cosine" => ScheduleKind.Cosine,
-                "cosine_with_restarts" => ScheduleKind.CosineWithRestarts,
-                "polynomial" => ScheduleKind.Polynomial,
-                _ => throw new GoldenUnsupportedException($"the schedule '{name}'"),
-            };
+            var options = schedule.TryGetProperty("specific", out var specific) ? specific : default;
             var rate = JsonCase.Number(root, "optimizer", "lr");
-            return new ScheduleSettings(kind, rate, schedule.GetProperty("warmup_steps").GetInt32(), Steps) { Options = Options(schedule) };
+            return ScheduleCase.Read(schedule.GetProperty("name").GetString()!, options, rate, schedule.GetProperty("warmup_steps").GetInt32(), Steps);
         }
     }
 
     /// <summary>A tolerance by name.</summary>
     public double Tolerance(string name) => JsonCase.Number(root, "tolerance", name);
 
-    /// <summary>Refuses what the product does not do.</summary>
+    /// <summary>Refuses what the product does not do, before anything is computed.</summary>
     public void CheckSupported()
     {
-        if (root.TryGetProperty("label_smoothing", out var smoothing) && smoothing.GetDouble() != 0)
+        if (root.TryGetProperty("label_smoothing", out var smoothing) && IsSet(smoothing))
         {
             throw new GoldenUnsupportedException("label smoothing in training");
         }
 
-        if (root.GetProperty("peft") is { ValueKind: JsonValueKind.Object } peft)
+        if (root.TryGetProperty("base_dtype", out var type) && type.GetString() is not ("float32" or "bfloat16"))
         {
-            foreach (var option in peft.EnumerateObject())
-            {
-                CheckPeft(option);
-            }
+            throw new GoldenUnsupportedException($"base_dtype: {type.GetString()}");
         }
 
+        CheckOptions("optimizer", root.GetProperty("optimizer"), s_knownOptimizer);
+        CheckOptions("peft", root.GetProperty("peft"), s_knownPeft);
+        _ = Schedule;
         foreach (var flag in (string[])["save_residual_base", "convert_to_plain_lora"])
         {
             if (root.TryGetProperty(flag, out var value) && value.ValueKind == JsonValueKind.True)
@@ -134,39 +127,38 @@ internal sealed class TrainCase(JsonElement root)
     private static string SavedName(string name) =>
         name.Replace(".default.weight", ".weight", StringComparison.Ordinal);
 
-    private static void CheckPeft(JsonProperty option)
+    // An option that is null, false, zero or empty asks for nothing.
+    private static bool IsSet(JsonElement value) => value.ValueKind switch
     {
-        var supported = option.Name switch
-        {
-            "lora_dropout" => option.Value.GetDouble() == 0,
-            "bias" => option.Value.GetString() == "none",
-            _ => s_knownPeft.Contains(option.Name, StringComparer.Ordinal),
-        };
-        if (!supported)
-        {
-            throw new GoldenUnsupportedException($"{option.Name}: {JsonSerializer.Serialize(option.Value)}");
-        }
-    }
+        JsonValueKind.Null or JsonValueKind.False => false,
+        JsonValueKind.Number => value.GetDouble() != 0,
+        JsonValueKind.String => value.GetString()!.Length > 0,
+        JsonValueKind.Array => value.GetArrayLength() > 0,
+        JsonValueKind.Object => value.EnumerateObject().Any(),
+        _ => true,
+    };
 
-    private static ScheduleOptions Options(JsonElement schedule)
+    private static void CheckOptions(string where, JsonElement options, string[] known)
     {
-        var options = new ScheduleOptions();
-        if (!schedule.TryGetProperty("specific", out var specific))
+        if (options.ValueKind != JsonValueKind.Object)
         {
-            return options;
+            return;
         }
 
-        foreach (var option in specific.EnumerateObject())
+        foreach (var option in options.EnumerateObject().Where(option => IsSet(option.Value) && !known.Contains(option.Name, StringComparer.Ordinal)))
         {
-            options = option.Name switch
+            var harmless = option.Name switch
             {
-                "num_cycles" => options with { Cycles = option.Value.GetDouble() },
-                "power" => options with { Power = option.Value.GetDouble() },
-                "lr_end" => options with { EndRate = option.Value.GetDouble() },
-                _ => throw new GoldenUnsupportedException($"the schedule's option '{option.Name}'"),
+                "bias" => option.Value.ValueEquals("none"),
+                "name" => option.Value.ValueKind == JsonValueKind.String && s_adamW.Contains(option.Value.GetString(), StringComparer.OrdinalIgnoreCase),
+                // The adapter's first values are in the case; only its plain starts leave the base as it is.
+                "init_lora_weights" => option.Value.ValueKind == JsonValueKind.True || option.Value.ValueEquals("gaussian"),
+                _ => false,
             };
+            if (!harmless)
+            {
+                throw new GoldenUnsupportedException($"{where}.{option.Name}: {JsonSerializer.Serialize(option.Value)}");
+            }
         }
-
-        return options;
     }
 }
