@@ -5,6 +5,7 @@ using DistTune.Goldens.Formats;
 using DistTune.Goldens.Layers;
 using DistTune.Goldens.Models;
 using DistTune.Goldens.Optimization;
+using DistTune.Goldens.Real;
 using DistTune.Goldens.Text;
 using DistTune.Goldens.Training;
 
@@ -31,6 +32,11 @@ public static class GoldenSuite
         new GgufModelGolden(),
         new GgufLogitsGolden(),
         new RealTensorsGolden(),
+        new RealLogitsGolden(),
+        new RealLossGolden(),
+        new RealGreedyGolden(),
+        new RealTokensGolden(),
+        new RealTrainingGolden(),
         new TokenizerGolden(),
         new TokenizerFolderGolden(),
         new ChatTemplateGolden(),

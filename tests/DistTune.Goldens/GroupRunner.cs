@@ -4,10 +4,10 @@ using DistTune.Modeling;
 
 namespace DistTune.Goldens;
 
-/// <summary>Computes groups as a worker does, one after another.</summary>
-internal sealed class GroupRunner(BaseModel model, ParameterLayout layout, AdapterSettings settings, bool gradientCheckpointing) : IAsyncDisposable
+/// <summary>Computes groups as a worker does, as many at the same time as there are lanes.</summary>
+internal sealed class GroupRunner(BaseModel model, ParameterLayout layout, AdapterSettings settings, bool gradientCheckpointing, int lanes = 1) : IAsyncDisposable
 {
-    private readonly TorchGroupComputer _computer = new(model, layout, settings, gradientCheckpointing, lanes: 1);
+    private readonly TorchGroupComputer _computer = new(model, layout, settings, gradientCheckpointing, lanes);
 
     /// <summary>Loss sum and gradient of the segments.</summary>
     public async Task<(double LossSum, float[] Gradient)> TrainAsync(ImmutableArray<Segment> segments, AdapterVersion version, CancellationToken cancellationToken)
@@ -18,10 +18,23 @@ internal sealed class GroupRunner(BaseModel model, ParameterLayout layout, Adapt
         return (outcome.LossSum, sink.Values);
     }
 
-    /// <summary>The greedy continuation of a prompt.</summary>
-    public async Task<ImmutableArray<int>> ContinueAsync(ImmutableArray<int> prompt, int newTokens, AdapterVersion version, CancellationToken cancellationToken)
+    /// <summary>Loss sum of the segments.</summary>
+    public async Task<double> EvaluateAsync(ImmutableArray<Segment> segments, AdapterVersion version, CancellationToken cancellationToken)
     {
-        var group = new GroupSpec("golden", 0, 0, GroupKind.Generate, [new MicroBatch([new Segment(prompt, [], 0)])], new GenerationSettings(newTokens, []));
+        var group = new GroupSpec("golden", 0, 0, GroupKind.Evaluate, [new MicroBatch(segments)]);
+        var outcome = await _computer.ComputeAsync(group, version, new VectorSink(layout), cancellationToken).ConfigureAwait(false);
+        return outcome.LossSum;
+    }
+
+    /// <summary>The greedy continuation of a prompt, up to a stop token if there are any.</summary>
+    public async Task<ImmutableArray<int>> ContinueAsync(
+        ImmutableArray<int> prompt,
+        int newTokens,
+        AdapterVersion version,
+        CancellationToken cancellationToken,
+        ImmutableArray<int> stopTokens = default)
+    {
+        var group = new GroupSpec("golden", 0, 0, GroupKind.Generate, [new MicroBatch([new Segment(prompt, [], 0)])], new GenerationSettings(newTokens, stopTokens.IsDefault ? [] : stopTokens));
         var outcome = await _computer.ComputeAsync(group, version, new VectorSink(layout), cancellationToken).ConfigureAwait(false);
         return outcome.Continuations[0];
     }

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using DistTune.Core.Formats;
+using DistTune.Goldens.Real;
 
 namespace DistTune.Goldens.Formats;
 
@@ -9,8 +10,6 @@ namespace DistTune.Goldens.Formats;
 /// </summary>
 internal sealed class RealTensorsGolden : IGoldenKind
 {
-    private const string Variable = "DISTTUNE_THIRDPARTY";
-
     /// <inheritdoc/>
     public IEnumerable<GoldenCase> Find(string folder) =>
         Directory.EnumerateFiles(folder, "*.jsonl").Order(StringComparer.Ordinal).Where(file => Rows(file).Count > 0).Select(file => GoldenCase.OfFile(file));
@@ -19,7 +18,7 @@ internal sealed class RealTensorsGolden : IGoldenKind
     public Task RunAsync(GoldenCase golden, ErrorMeter meter, CancellationToken cancellationToken)
     {
         var rows = Rows(golden.Path);
-        using var weights = GgufWeights.Open(FindModel(rows));
+        using var weights = GgufWeights.Open(RealModels.WithTensors(rows));
         foreach (var row in rows)
         {
             cancellationToken.ThrowIfCancellationRequested();
@@ -33,27 +32,8 @@ internal sealed class RealTensorsGolden : IGoldenKind
         return Task.CompletedTask;
     }
 
-    private static string FindModel(List<JsonElement> rows)
-    {
-        var root = Environment.GetEnvironmentVariable(Variable);
-        if (string.IsNullOrEmpty(root) || !Directory.Exists(root))
-        {
-            throw new GoldenUnsupportedException($"{Variable} names no folder of real weights");
-        }
-
-        foreach (var file in Directory.EnumerateFiles(root, "*.gguf", SearchOption.AllDirectories).Order(StringComparer.Ordinal))
-        {
-            using var gguf = GgufFile.Open(file);
-            if (rows.TrueForAll(row => gguf.Find(row.GetProperty("name").GetString()!)?.TypeName == row.GetProperty("type").GetString()))
-            {
-                return file;
-            }
-        }
-
-        throw new GoldenUnsupportedException($"no GGUF file under {Variable} has these tensors");
-    }
-
-    private static List<JsonElement> Rows(string list)
+    /// <summary>The rows of a list of tensors; none if the file is not one.</summary>
+    internal static List<JsonElement> Rows(string list)
     {
         try
         {

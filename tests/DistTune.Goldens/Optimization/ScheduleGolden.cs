@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.Json;
 using DistTune.Core.Optimization;
 
 namespace DistTune.Goldens.Optimization;
@@ -27,7 +28,7 @@ public sealed class ScheduleGolden : IGoldenKind
             var step = 0;
             foreach (var rate in table.GetProperty("lr").EnumerateArray())
             {
-                var subject = string.Create(CultureInfo.InvariantCulture, $"{table.GetProperty("name")} {table.GetProperty("options")}, warmup {table.GetProperty("warmup_steps")}, step {step}");
+                var subject = string.Create(CultureInfo.InvariantCulture, $"{table.GetProperty("name")} {JsonSerializer.Serialize(table.GetProperty("options"))}, warmup {table.GetProperty("warmup_steps")}, step {step}");
                 meter.Note(subject, Math.Abs(schedule.RateAt(step) - rate.GetDouble()), tolerance * Math.Max(Math.Abs(rate.GetDouble()), 1e-12));
                 step++;
             }
