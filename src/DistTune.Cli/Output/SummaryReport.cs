@@ -31,7 +31,7 @@ internal static class SummaryReport
             console.WriteLine(Text($"token F1       {f1Before:0.000} -> {f1After:0.000}"));
         }
 
-        console.WriteLine(Text($"{summary.Steps} steps, {summary.Workers} workers, {summary.TokensPerSecond:0} tokens/s, peak memory {summary.PeakMemoryBytes / BytesPerMebibyte:0} MiB, {summary.Seconds:0.0} s"));
+        console.WriteLine(Text($"{summary.Steps} steps, {summary.Workers} {(summary.Workers == 1 ? "worker" : "workers")}, {summary.TokensPerSecond:0} tokens/s, peak memory {summary.PeakMemoryBytes / BytesPerMebibyte:0} MiB, {summary.Seconds:0.0} s"));
         console.WriteLine($"adapter        {summary.AdapterPath}");
         console.WriteLine($"sha-256        {summary.AdapterSha256}");
     }

@@ -13,6 +13,7 @@ namespace DistTune.Cli.Running;
 internal sealed class AppHostProcess(string configuration, string outputFolder, Cores cores, TextWriter lines)
 {
     private const string Program = "artifacts/bin/DistTune.AppHost/release/DistTune.AppHost";
+    private const string ServerChatter = "Microsoft.Hosting.Lifetime[";
     private const int Terminate = 15;
 
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(500);
@@ -72,6 +73,12 @@ internal sealed class AppHostProcess(string configuration, string outputFolder, 
     {
         while (await reader.ReadLineAsync(CancellationToken.None).ConfigureAwait(false) is { } line)
         {
+            // Which ports a server listens on and when it stops is of no use to whoever watches a run.
+            if (line.Contains(ServerChatter, StringComparison.Ordinal))
+            {
+                continue;
+            }
+
             lock (_peaks)
             {
                 lines.WriteLine(line);

@@ -8,7 +8,7 @@ namespace DistTune.Cli.Verbs;
 internal static class ImportVerb
 {
     private static readonly Argument<string> File = new("file") { Description = "The .gguf file." };
-    private static readonly Argument<string> Folder = new("folder") { Description = "The folder to write." };
+    private static readonly Option<string> Folder = new("--output-dir") { Description = "The folder to write.", Required = true, HelpName = "PATH" };
     private static readonly Option<string> Type = new("--dtype") { Description = "Type of the weights.", DefaultValueFactory = _ => "float32" };
 
     public static Command Create()
@@ -20,8 +20,8 @@ internal static class ImportVerb
             Reads a GGUF model (F32, F16, BF16, Q8_0, Q4_0, Q4_1) with its tokenizer and writes a Hugging Face folder.
 
             Examples:
-              disttune import gguf model-q8_0.gguf ./model
-              disttune import gguf model-q4_1.gguf ./model --dtype bfloat16
+              disttune import gguf model-q8_0.gguf --output-dir ./model
+              disttune import gguf model-q4_1.gguf --output-dir ./model --dtype bfloat16
             """)
         {
             File, Folder, Type,
