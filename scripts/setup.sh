@@ -6,11 +6,12 @@ readonly NATIVE_PACKAGES=(g++ libtorch-dev libopenblas0-pthread)
 # What real TorchSharp's native glue is linked against; older machines (Debian 12) cannot load it.
 readonly TORCHSHARP_NEEDS=GLIBCXX_3.4.32
 
+is_dry() { [ -n "${DISTTUNE_SETUP_DRY_RUN:-}" ] && [ "$DISTTUNE_SETUP_DRY_RUN" != 0 ]; }
+
 setup_command() {
-  local dry="${DISTTUNE_SETUP_DRY_RUN:-}"
   while [ $# -gt 0 ]; do
     case "$1" in
-      --dry-run) dry=1 ;;
+      --dry-run) DISTTUNE_SETUP_DRY_RUN=1 ;;
       -h | --help)
         say "usage: ./disttune setup [--dry-run]"
         say "Installs what is missing (asking the package feed once), writes DistTune.local.props and builds. Done once, it takes under a second."
@@ -20,7 +21,8 @@ setup_command() {
     esac
     shift
   done
-  if [ -n "$dry" ] && [ "$dry" != 0 ]; then
+  if is_dry; then
+    find_dotnet
     plan_only
   else
     ensure_setup
@@ -47,6 +49,10 @@ with_lock() {
 }
 
 prepare_and_build() {
+  if is_dry; then
+    plan_only
+    exit 0
+  fi
   is_prepared || prepare
   is_built "$1" || build "$1"
 }
@@ -191,7 +197,6 @@ install_native() {
 }
 
 plan_only() {
-  find_dotnet
   say "Found: $("$DOTNET" --version 2> /dev/null || echo 'an SDK') in $DOTNET_ROOT"
   if is_prepared; then
     say "Packages: set up ($(sed -nE 's/.*<UseStandIns>(.*)<\/UseStandIns>.*/stand-ins: \1/p' "$ROOT/DistTune.local.props"))"
