@@ -9,7 +9,17 @@ public sealed class GoldenTests
     [InlineData("gguf")]
     [InlineData("layers")]
     [InlineData("train")]
-    public async Task Every_case_that_the_product_supports_equals_the_reference(string kind)
+    public Task Every_case_that_the_product_supports_equals_the_reference(string kind) => RunAsync(kind);
+
+    [Fact]
+    [Trait("Tier", "All")]
+    public Task A_real_model_equals_the_reference()
+    {
+        Assert.SkipWhen(string.IsNullOrEmpty(Environment.GetEnvironmentVariable("DISTTUNE_THIRDPARTY")), "DISTTUNE_THIRDPARTY names no folder of real weights.");
+        return RunAsync("smollm2");
+    }
+
+    private static async Task RunAsync(string kind)
     {
         var outcomes = await GoldenSuite.RunAsync(GoldenFolder.Path(kind), TestContext.Current.CancellationToken)
             .ToListAsync(TestContext.Current.CancellationToken);
