@@ -53,13 +53,9 @@ public static class ServiceDefaultsExtensions
     private static void AddOneLineLogging(this IHostApplicationBuilder builder)
     {
         builder.Logging.ClearProviders();
-        builder.Logging.AddSimpleConsole(options =>
-        {
-            options.SingleLine = true;
-            options.UseUtcTimestamp = true;
-            options.TimestampFormat = "HH':'mm':'ss'Z '";
-            options.ColorBehavior = Console.IsOutputRedirected ? LoggerColorBehavior.Disabled : LoggerColorBehavior.Default;
-        });
+        builder.Services.TryAddSingleton(TimeProvider.System);
+        builder.Logging.AddConsole(options => options.FormatterName = LineFormatter.FormatterName);
+        builder.Logging.AddConsoleFormatter<LineFormatter, ConsoleFormatterOptions>();
 
         // A line a request would bury the run's own lines; the request metrics say how many and how slow.
         builder.Logging.AddFilter("Microsoft.AspNetCore", LogLevel.Warning);

@@ -7,7 +7,11 @@ namespace DistTune.Coordinator;
 /// <param name="Plan">What it was resolved to.</param>
 /// <param name="InitialAdapter">What it starts from.</param>
 /// <param name="Outputs">Where its files go.</param>
-internal sealed record CoordinatedRun(RunPlan Plan, AdapterVersion InitialAdapter, IRunOutputs Outputs);
+internal sealed record CoordinatedRun(RunPlan Plan, AdapterVersion InitialAdapter, IRunOutputs Outputs)
+{
+    /// <summary>A log line every so many steps.</summary>
+    public int LoggingSteps { get; init; } = 1;
+}
 
 /// <summary>Everything the coordinator needs to know at start.</summary>
 /// <param name="Runs">The runs, at least one, over one base.</param>

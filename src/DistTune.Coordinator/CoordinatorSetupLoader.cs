@@ -28,7 +28,7 @@ internal static class CoordinatorSetupLoader
             environment(LaunchDirectory) ?? Environment.CurrentDirectory);
         var run = await RunPlanner.CreateAsync(config, Processor.MultipliesBFloat16, cancellationToken);
         var engine = new EngineOptions { LeaseDuration = TimeSpan.FromSeconds(config.Distributed.LeaseSeconds) };
-        var coordinated = new CoordinatedRun(run.Plan, run.InitialAdapter, new FolderOutputs(new RunFiles(run, time)));
+        var coordinated = new CoordinatedRun(run.Plan, run.InitialAdapter, new FolderOutputs(new RunFiles(run, time))) { LoggingSteps = config.LoggingSteps };
         return new CoordinatorSetup([coordinated], token, adminToken, engine) { WorkersExpected = config.Distributed.Workers ?? 0 };
     }
 

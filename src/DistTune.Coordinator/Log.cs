@@ -4,12 +4,11 @@ namespace DistTune.Coordinator;
 
 internal static partial class Log
 {
-    [LoggerMessage(EventId = 1001, Level = LogLevel.Information, Message = "Run {RunId}: {Steps} steps of {Parameters} parameters with {Workers} workers.")]
-    public static partial void RunStarted(this ILogger logger, string runId, int steps, long parameters, int workers);
+    [LoggerMessage(EventId = 1001, Level = LogLevel.Information, Message = "Run {RunId}: {Steps} steps, {Parameters} trained parameters.")]
+    public static partial void RunStarted(this ILogger logger, string runId, int steps, long parameters);
 
-    [LoggerMessage(EventId = 1002, Level = LogLevel.Information, Message = "Step {Step}/{Steps}: loss {Loss:F4}, learning rate {LearningRate:G3}, gradient norm {GradientNorm:G4}, {TokensPerSecond:F0} tokens/s, {Workers} workers, {LeftSeconds:F0} s left.")]
-    public static partial void Step(
-        this ILogger logger, int step, int steps, double loss, double learningRate, double gradientNorm, double tokensPerSecond, int workers, double leftSeconds);
+    [LoggerMessage(EventId = 1002, Level = LogLevel.Information, Message = "{Progress}")]
+    public static partial void Step(this ILogger logger, string progress);
 
     [LoggerMessage(EventId = 1003, Level = LogLevel.Information, Message = "Held-out loss {Loss:F4} after {Step} steps.")]
     public static partial void Measured(this ILogger logger, double loss, int step);

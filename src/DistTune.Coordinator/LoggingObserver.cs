@@ -3,7 +3,9 @@ using DistTune.Engine;
 namespace DistTune.Coordinator;
 
 /// <summary>A run as log lines.</summary>
-internal sealed class LoggingObserver(ILogger logger) : IRunObserver
+/// <param name="logger">Where to.</param>
+/// <param name="loggingSteps">A line every so many steps, and after the last.</param>
+internal sealed class LoggingObserver(ILogger logger, int loggingSteps) : IRunObserver
 {
     /// <summary>Reason of a worker that was told to leave.</summary>
     public const string Done = "done";
@@ -28,10 +30,10 @@ internal sealed class LoggingObserver(ILogger logger) : IRunObserver
         switch (runEvent)
         {
             case RunStarted started:
-                logger.RunStarted(started.RunId, started.Steps, started.Parameters, started.Workers);
+                logger.RunStarted(started.RunId, started.Steps, started.Parameters);
                 break;
-            case StepFinished step:
-                LogStep(step);
+            case StepFinished step when (step.Record.Step + 1) % loggingSteps == 0 || step.Record.Step + 1 == step.Steps:
+                logger.Step(StepLine.Describe(step));
                 break;
             case MeasurementFinished { Record: { Loss: { } loss } record }:
                 logger.Measured(loss, record.Step);
@@ -58,13 +60,5 @@ internal sealed class LoggingObserver(ILogger logger) : IRunObserver
                 logger.RunFinished(ended.RunId, ended.AdapterSha256);
                 break;
         }
-    }
-
-    private void LogStep(StepFinished step)
-    {
-        var taken = step.Record.Step + 1;
-        var left = step.ElapsedSeconds / taken * (step.Steps - taken);
-        var rate = step.Record.TotalTokens / Math.Max(step.StepSeconds, 1e-9);
-        logger.Step(taken, step.Steps, step.Record.Loss, step.Record.LearningRate, step.Record.GradientNorm, rate, step.Workers, left);
     }
 }

@@ -19,7 +19,7 @@ internal sealed class RunService(
     {
         foreach (var run in setup.Runs)
         {
-            var observer = new CompositeRunObserver(_metrics, run.Outputs, new LoggingObserver(logger));
+            var observer = new CompositeRunObserver(_metrics, run.Outputs, new LoggingObserver(logger, run.LoggingSteps));
             _runs.Add((run, registry.Add(run.Plan, run.InitialAdapter, new InMemoryRunJournal(), observer)));
         }
 

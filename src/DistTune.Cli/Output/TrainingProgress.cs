@@ -22,7 +22,7 @@ internal sealed class TrainingProgress(TextWriter writer, int loggingSteps) : IR
         switch (runEvent)
         {
             case StepFinished step when (step.Record.Step + 1) % loggingSteps == 0 || step.Record.Step + 1 == step.Steps:
-                Line(Describe(step), keep: !_rewrites || step.Record.Step + 1 == step.Steps);
+                Line(StepLine.Describe(step), keep: !_rewrites || step.Record.Step + 1 == step.Steps);
                 break;
             case MeasurementFinished { Record: { Loss: { } loss } record }:
                 Line(Text($"step {record.Step}  held-out loss {loss:0.0000} over {record.TrainedTokens} tokens"), keep: true);
@@ -40,19 +40,6 @@ internal sealed class TrainingProgress(TextWriter writer, int loggingSteps) : IR
                 break;
         }
     }
-
-    /// <summary>Loss, rate, norm, speed and what is left, in one line.</summary>
-    internal static string Describe(StepFinished step)
-    {
-        var done = step.Record.Step + 1;
-        var perStep = step.ElapsedSeconds / done;
-        var left = TimeSpan.FromSeconds(Math.Max(0, (step.Steps - done) * perStep));
-        var speed = step.StepSeconds > 0 ? step.Record.TotalTokens / step.StepSeconds : 0;
-        return Text($"step {done}/{step.Steps}  epoch {step.Epoch:0.00}  loss {step.Record.Loss:0.0000}  lr {step.Record.LearningRate:0.00e0}  norm {step.Record.GradientNorm:0.000}  {speed:0} tok/s  eta {Duration(left)}  workers {step.Workers}");
-    }
-
-    private static string Duration(TimeSpan time) =>
-        time.TotalHours >= 1 ? time.ToString(@"h\:mm\:ss", CultureInfo.InvariantCulture) : time.ToString(@"m\:ss", CultureInfo.InvariantCulture);
 
     private void Line(string text, bool keep)
     {

@@ -50,6 +50,8 @@ internal static class DemoVerb
             : [];
         var config = RunConfigLoader.Load(file, overrides);
         var started = TimeProvider.System.GetTimestamp();
+        var run = await RunPlanner.CreateAsync(config, Cores.MultiplyBFloat16, cancellationToken).ConfigureAwait(false);
+        Banner.Write(Consoles.For(json ? error : output), run, cores.Workers, cores.ThreadsPerWorker);
         var host = new AppHostProcess(file, config.OutputFolder, cores, json ? error : output);
         var exitCode = await host.RunAsync(cancellationToken).ConfigureAwait(false);
         cancellationToken.ThrowIfCancellationRequested();
