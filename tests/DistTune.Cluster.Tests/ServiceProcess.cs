@@ -42,9 +42,18 @@ internal sealed class ServiceProcess : IAsyncDisposable
 
     public async Task<int> ExitCodeAsync(TimeSpan? patience = null)
     {
+        var allowed = patience ?? Patience;
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
-        timeout.CancelAfter(patience ?? Patience);
-        await _process.WaitForExitAsync(timeout.Token);
+        timeout.CancelAfter(allowed);
+        try
+        {
+            await _process.WaitForExitAsync(timeout.Token);
+        }
+        catch (OperationCanceledException) when (!TestContext.Current.CancellationToken.IsCancellationRequested)
+        {
+            Assert.Fail($"It did not end within {allowed.TotalSeconds.ToString(CultureInfo.InvariantCulture)} s. It printed:{Environment.NewLine}{Output}");
+        }
+
         return _process.ExitCode;
     }
 
