@@ -7,7 +7,7 @@ namespace DistTune.Cluster.Tests;
 /// <summary>A service as a process of its own. What it prints is kept; it is killed when the test ends before it does.</summary>
 internal sealed class ServiceProcess : IAsyncDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(90);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(240);
     private readonly Process _process;
     private readonly ConcurrentQueue<string> _lines = new();
 
