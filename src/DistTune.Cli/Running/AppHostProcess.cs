@@ -13,7 +13,7 @@ namespace DistTune.Cli.Running;
 internal sealed class AppHostProcess(string configuration, string outputFolder, Cores cores, TextWriter lines)
 {
     private const string Program = "artifacts/bin/DistTune.AppHost/release/DistTune.AppHost";
-    private const string ServerChatter = "Microsoft.Hosting.Lifetime[";
+    private const string ServerChatter = "Microsoft.Hosting.Lifetime";
     private const int Terminate = 15;
 
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(500);
