@@ -62,7 +62,7 @@ internal static class BenchVerb
         var (peer, whyNot) = ((PeerResult?)null, (string?)"left out (--alone)");
         if (!parsed.GetValue(Alone))
         {
-            error.WriteLine("running the eager PyTorch loop");
+            error.WriteLine(FormattableString.Invariant($"{speed.TokensPerSecond:0} tokens/s; running the eager PyTorch loop"));
             (peer, whyNot) = await EagerPeer.RunAsync(options, config, cancellationToken).ConfigureAwait(false);
         }
 
