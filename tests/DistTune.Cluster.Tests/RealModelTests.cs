@@ -14,7 +14,7 @@ public sealed class RealModelTests
     private const double LossTolerance = 1e-4;
     private const double GradientNormTolerance = 5e-4;
 
-    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(9);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(9);
 
     [Fact]
     [Trait("Tier", "All")]
@@ -45,7 +45,7 @@ public sealed class RealModelTests
         });
         await using var first = StartWorker(port, 0);
         await using var second = StartWorker(port, 1);
-        Assert.True(await coordinator.ExitCodeAsync(s_patience) == 0, coordinator.Output);
+        Assert.True(await coordinator.ExitCodeAsync(Patience) == 0, coordinator.Output);
         Assert.True(await first.ExitCodeAsync() == 0, first.Output);
         Assert.True(await second.ExitCodeAsync() == 0, second.Output);
         Assert.Contains("worker-0 joined", coordinator.Output, StringComparison.Ordinal);

@@ -14,7 +14,7 @@ namespace DistTune.Goldens;
 /// <summary>Finds and runs every golden case under a folder.</summary>
 public static class GoldenSuite
 {
-    private static readonly string[] s_dataExtensions = [".json", ".jsonl", ".safetensors", ".gguf"];
+    private static readonly string[] DataExtensions = [".json", ".jsonl", ".safetensors", ".gguf"];
 
     /// <summary>One line a kind.</summary>
     public static IReadOnlyList<IGoldenKind> Kinds { get; } =
@@ -129,7 +129,7 @@ public static class GoldenSuite
         const string Why = "no kind of golden case recognises its files";
         var claimed = known.ToHashSet(StringComparer.Ordinal);
         var unclaimed = Directory.EnumerateFiles(folder)
-            .Where(file => s_dataExtensions.Contains(Path.GetExtension(file), StringComparer.OrdinalIgnoreCase) && !claimed.Contains(file))
+            .Where(file => DataExtensions.Contains(Path.GetExtension(file), StringComparer.OrdinalIgnoreCase) && !claimed.Contains(file))
             .Order(StringComparer.Ordinal)
             .ToList();
         if (unclaimed.Count > 0 && claimed.Count == 0)

@@ -8,7 +8,7 @@ namespace DistTune.Goldens.Layers;
 /// <summary>Grouped attention with its projections and rotary positions, causal, with padded keys hidden; forward and backward.</summary>
 internal sealed class AttentionGolden : IGoldenKind
 {
-    private static readonly string[] s_projections = ["q_proj", "k_proj", "v_proj"];
+    private static readonly string[] Projections = ["q_proj", "k_proj", "v_proj"];
 
     /// <inheritdoc/>
     public IEnumerable<GoldenCase> Find(string folder) =>
@@ -58,12 +58,12 @@ internal sealed class AttentionGolden : IGoldenKind
 
     private static void CompareWeights(LayerFile file, GradientTable gradients, ErrorMeter meter)
     {
-        for (var index = 0; index < s_projections.Length; index++)
+        for (var index = 0; index < Projections.Length; index++)
         {
-            file.Compare(meter, $"grad.{s_projections[index]}.weight", gradients[index]);
-            if (file.File.Has($"grad.{s_projections[index]}.bias"))
+            file.Compare(meter, $"grad.{Projections[index]}.weight", gradients[index]);
+            if (file.File.Has($"grad.{Projections[index]}.bias"))
             {
-                file.Compare(meter, $"grad.{s_projections[index]}.bias", gradients[s_projections.Length + index]);
+                file.Compare(meter, $"grad.{Projections[index]}.bias", gradients[Projections.Length + index]);
             }
         }
 
@@ -80,20 +80,20 @@ internal sealed class AttentionGolden : IGoldenKind
         var biases = ImmutableArray.CreateBuilder<TrainedRows>();
         var hasBias = file.File.Has("q_proj.bias");
         long row = 0;
-        for (var index = 0; index < s_projections.Length; index++)
+        for (var index = 0; index < Projections.Length; index++)
         {
-            var rows = file.File.Shape($"{s_projections[index]}.weight")[0];
+            var rows = file.File.Shape($"{Projections[index]}.weight")[0];
             weights.Add(new TrainedRows(index, row, rows));
             if (hasBias)
             {
-                biases.Add(new TrainedRows(s_projections.Length + index, row, rows));
+                biases.Add(new TrainedRows(Projections.Length + index, row, rows));
             }
 
             row += rows;
         }
 
-        var weight = torch.cat(s_projections.Select(name => file.Exact($"{name}.weight")).ToArray());
-        var bias = hasBias ? torch.cat(s_projections.Select(name => file.Exact($"{name}.bias")).ToArray()) : null;
+        var weight = torch.cat(Projections.Select(name => file.Exact($"{name}.weight")).ToArray());
+        var bias = hasBias ? torch.cat(Projections.Select(name => file.Exact($"{name}.bias")).ToArray()) : null;
         return new Projection(weight, bias, []) { TrainedWeight = weights.ToImmutable(), TrainedBias = biases.ToImmutable() };
     }
 

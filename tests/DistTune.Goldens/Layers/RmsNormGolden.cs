@@ -16,7 +16,7 @@ internal sealed class RmsNormGolden : IGoldenKind
     private const double WholeStep = 1.0 / 128;
 
     // The files do not say which epsilon made them.
-    private static readonly double[] s_epsilons = [1e-5, 1e-6];
+    private static readonly double[] Epsilons = [1e-5, 1e-6];
 
     /// <inheritdoc/>
     public IEnumerable<GoldenCase> Find(string folder) =>
@@ -33,7 +33,7 @@ internal sealed class RmsNormGolden : IGoldenKind
             throw new GoldenUnsupportedException("a layer with x, weight and y that is not a norm");
         }
 
-        var epsilon = s_epsilons.MinBy(candidate => Error(file, x, UsedGain(file, x, candidate), candidate));
+        var epsilon = Epsilons.MinBy(candidate => Error(file, x, UsedGain(file, x, candidate), candidate));
         var gain = UsedGain(file, x, epsilon);
         if (Error(file, x, stored, epsilon) <= LayerFile.Tolerance)
         {

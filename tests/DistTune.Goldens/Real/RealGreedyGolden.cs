@@ -9,10 +9,10 @@ namespace DistTune.Goldens.Real;
 /// <summary>A real base's greedy answers: each chat through template and tokenizer, then token by token with the cache.</summary>
 internal sealed class RealGreedyGolden : IGoldenKind
 {
-    private static readonly string[] s_fields = ["messages", "prompt", "prompt_ids", "generated_ids", "text"];
+    private static readonly string[] Fields = ["messages", "prompt", "prompt_ids", "generated_ids", "text"];
 
     /// <inheritdoc/>
-    public IEnumerable<GoldenCase> Find(string folder) => TextCase.FilesWith(folder, s_fields).Select(file => GoldenCase.OfFile(file, Inputs(folder)));
+    public IEnumerable<GoldenCase> Find(string folder) => TextCase.FilesWith(folder, Fields).Select(file => GoldenCase.OfFile(file, Inputs(folder)));
 
     /// <inheritdoc/>
     public async Task RunAsync(GoldenCase golden, ErrorMeter meter, CancellationToken cancellationToken)

@@ -12,14 +12,14 @@ internal sealed class RealLogitsGolden : IGoldenKind
     // The goldens' README.
     private const double Tolerance = 5e-4;
 
-    private static readonly string[] s_fields = ["text", "ids", "top_ids", "top_logits", "l2", "log_sum_exp"];
+    private static readonly string[] Fields = ["text", "ids", "top_ids", "top_logits", "l2", "log_sum_exp"];
 
     // How far another program's logits are from these: a note on the noise, and no case.
-    private static readonly string[] s_noiseFields = ["text", "max_abs", "relative_l2", "gguf"];
+    private static readonly string[] NoiseFields = ["text", "max_abs", "relative_l2", "gguf"];
 
     /// <inheritdoc/>
     public IEnumerable<GoldenCase> Find(string folder) =>
-        TextCase.FilesWith(folder, s_fields).Select(file => GoldenCase.OfFile(file, [.. TextCase.FilesWith(folder, s_noiseFields)]));
+        TextCase.FilesWith(folder, Fields).Select(file => GoldenCase.OfFile(file, [.. TextCase.FilesWith(folder, NoiseFields)]));
 
     /// <inheritdoc/>
     public Task RunAsync(GoldenCase golden, ErrorMeter meter, CancellationToken cancellationToken)

@@ -17,7 +17,7 @@ internal static class RealModels
 {
     private const string Variable = "DISTTUNE_THIRDPARTY";
 
-    private static readonly ConcurrentDictionary<string, Lazy<RealModel>> s_loaded = new(StringComparer.Ordinal);
+    private static readonly ConcurrentDictionary<string, Lazy<RealModel>> Loaded = new(StringComparer.Ordinal);
 
     /// <summary>Groups computed at the same time: one a core.</summary>
     public static int Lanes { get; } = Math.Min(Environment.ProcessorCount, 8);
@@ -30,7 +30,7 @@ internal static class RealModels
     public static RealModel Of(string folder)
     {
         var path = PathOf(folder);
-        return s_loaded.GetOrAdd(path, file => new Lazy<RealModel>(() => Load(file))).Value;
+        return Loaded.GetOrAdd(path, file => new Lazy<RealModel>(() => Load(file))).Value;
     }
 
     /// <summary>The file of that base.</summary>

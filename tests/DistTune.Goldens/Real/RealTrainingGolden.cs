@@ -21,7 +21,7 @@ internal sealed class RealTrainingGolden : IGoldenKind
     private const double FinalValueTolerance = 2e-4;
     private const double RateTolerance = 1e-9;
 
-    private static readonly OptimizerSettings s_optimizer = new();
+    private static readonly OptimizerSettings Optimizer = new();
 
     /// <inheritdoc/>
     public IEnumerable<GoldenCase> Find(string folder) => RealTrainingCase.Find(folder) is null ? [] : [GoldenCase.OfFolder(folder)];
@@ -47,7 +47,7 @@ internal sealed class RealTrainingGolden : IGoldenKind
 
     private static async Task TrainAsync(RealTrainingCase run, GroupRunner runner, ParameterLayout layout, float[] parameters, ErrorMeter meter, CancellationToken cancellationToken)
     {
-        var optimizer = new AdamW(layout, s_optimizer);
+        var optimizer = new AdamW(layout, Optimizer);
         var schedule = new LearningRateSchedule(new ScheduleSettings(ScheduleKind.Linear, JsonCase.Number(run.Steps[0], "lr"), 0, run.Steps.Count));
         for (var step = 0; step < run.Steps.Count; step++)
         {

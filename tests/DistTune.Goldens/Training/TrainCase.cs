@@ -8,9 +8,9 @@ namespace DistTune.Goldens.Training;
 /// <summary>What a training case's <c>case.json</c> says.</summary>
 internal sealed class TrainCase(JsonElement root)
 {
-    private static readonly string[] s_adamW = ["adamw", "adamw_torch"];
-    private static readonly string[] s_knownOptimizer = ["lr", "betas", "eps", "weight_decay", "loraplus_lr_ratio", "loraplus_lr_embedding", "loraplus_weight_decay"];
-    private static readonly string[] s_knownPeft = ["r", "lora_alpha", "target_modules", "task_type", "peft_type", "exclude_modules", "layers_to_transform", "layers_pattern"];
+    private static readonly string[] AdamW = ["adamw", "adamw_torch"];
+    private static readonly string[] KnownOptimizer = ["lr", "betas", "eps", "weight_decay", "loraplus_lr_ratio", "loraplus_lr_embedding", "loraplus_weight_decay"];
+    private static readonly string[] KnownPeft = ["r", "lora_alpha", "target_modules", "task_type", "peft_type", "exclude_modules", "layers_to_transform", "layers_pattern"];
 
     /// <summary>Name of the model's folder.</summary>
     public string Model => root.GetProperty("model").GetString()!;
@@ -72,8 +72,8 @@ internal sealed class TrainCase(JsonElement root)
             throw new GoldenUnsupportedException($"base_dtype: {type.GetString()}");
         }
 
-        CheckOptions("optimizer", root.GetProperty("optimizer"), s_knownOptimizer);
-        CheckOptions("peft", root.GetProperty("peft"), s_knownPeft);
+        CheckOptions("optimizer", root.GetProperty("optimizer"), KnownOptimizer);
+        CheckOptions("peft", root.GetProperty("peft"), KnownPeft);
         _ = Schedule;
         foreach (var flag in (string[])["save_residual_base", "convert_to_plain_lora"])
         {
@@ -150,7 +150,7 @@ internal sealed class TrainCase(JsonElement root)
             var harmless = option.Name switch
             {
                 "bias" => option.Value.ValueEquals("none"),
-                "name" => option.Value.ValueKind == JsonValueKind.String && s_adamW.Contains(option.Value.GetString(), StringComparer.OrdinalIgnoreCase),
+                "name" => option.Value.ValueKind == JsonValueKind.String && AdamW.Contains(option.Value.GetString(), StringComparer.OrdinalIgnoreCase),
                 // The adapter's first values are in the case; only its plain starts leave the base as it is.
                 "init_lora_weights" => option.Value.ValueKind == JsonValueKind.True || option.Value.ValueEquals("gaussian"),
                 _ => false,

@@ -159,7 +159,7 @@ public static partial class torch
             {
                 var length = checked((int)(NumberOfElements * ElementSize));
                 if (!is_contiguous())
-                    throw new NotImplementedException("Bytes() called on non-contiguous tensor.");
+                    throw new NotSupportedException("bytes needs a contiguous tensor. Call contiguous() first.");
                 return new Span<byte>(Data(), length);
             }
             set
