@@ -35,7 +35,7 @@ public sealed class TrainingVerbTests(Workshop workshop) : IClassFixture<Worksho
 
         var weights = await File.ReadAllBytesAsync(Path.Combine(folder, "adapter/adapter_model.safetensors"), TestContext.Current.CancellationToken);
         Assert.Contains(Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(weights)), output, StringComparison.Ordinal);
-        Assert.Contains("step 2/2", error, StringComparison.Ordinal);
+        Assert.Contains("Step 2/2", error, StringComparison.Ordinal);
         Assert.Contains("held-out loss", error, StringComparison.Ordinal);
         Assert.Contains("output_dir", await File.ReadAllTextAsync(Path.Combine(folder, "config.yaml"), TestContext.Current.CancellationToken), StringComparison.Ordinal);
     }
