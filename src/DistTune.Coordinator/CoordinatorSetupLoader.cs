@@ -27,7 +27,11 @@ internal static class CoordinatorSetupLoader
             [.. ConfigOverride.FromEnvironment(EnvironmentVariables()), .. overrides],
             environment(LaunchDirectory) ?? Environment.CurrentDirectory);
         var run = await RunPlanner.CreateAsync(config, Processor.MultipliesBFloat16, cancellationToken);
-        var engine = new EngineOptions { LeaseDuration = TimeSpan.FromSeconds(config.Distributed.LeaseSeconds) };
+        var engine = new EngineOptions
+        {
+            LeaseDuration = TimeSpan.FromSeconds(config.Distributed.LeaseSeconds),
+            WorkersToStart = config.Distributed.MinWorkers,
+        };
         var coordinated = new CoordinatedRun(run.Plan, run.InitialAdapter, new FolderOutputs(new RunFiles(run, time))) { LoggingSteps = config.LoggingSteps };
         return new CoordinatorSetup([coordinated], token, adminToken, engine) { WorkersExpected = config.Distributed.Workers ?? 0 };
     }

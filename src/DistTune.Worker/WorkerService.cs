@@ -16,7 +16,12 @@ internal sealed class WorkerService(
 {
     // Within the host's own shutdown timeout of 6 s.
     private static readonly TimeSpan DrainGrace = TimeSpan.FromSeconds(4);
-    private readonly ResiliencePipeline _patience = Retry.Create("The coordinator", CoordinatorClient.IsTransient, int.MaxValue, logger);
+
+    // Workers may be started before their coordinator. One that was there and stays away for longer than any restart takes has ended
+    // without us: about ten minutes of calls.
+    private const int CallsToReturn = 60;
+    private readonly ResiliencePipeline _arrival = Retry.Create("The coordinator", CoordinatorClient.IsTransient, int.MaxValue, logger);
+    private readonly ResiliencePipeline _return = Retry.Create("The coordinator", CoordinatorClient.IsTransient, CallsToReturn, logger);
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -39,6 +44,10 @@ internal sealed class WorkerService(
         {
             Fail(fault);
         }
+        catch (Exception fault) when (CoordinatorClient.IsLost(fault))
+        {
+            Fail(new DistTuneException(FaultKind.Failed, $"The coordinator at {options.Coordinator} has gone and did not come back: {fault.Message} Start the worker again with the next run."));
+        }
         finally
         {
             lifetime.StopApplication();
@@ -53,7 +62,7 @@ internal sealed class WorkerService(
 
     private async Task WorkAsync(CancellationToken stoppingToken)
     {
-        var known = await _patience.ExecuteAsync(async token => await client.GetRunsAsync(token), stoppingToken);
+        var known = await _arrival.ExecuteAsync(async token => await client.GetRunsAsync(token), stoppingToken);
         if (known.Runs.Count == 0)
         {
             throw new DistTuneException(FaultKind.Failed, $"The coordinator at {options.Coordinator} has no run; start it with one.");
@@ -84,7 +93,7 @@ internal sealed class WorkerService(
             Slots = options.Threads,
             Fingerprint = TrainingMapping.ToMessage(fingerprint),
         };
-        var registered = await _patience.ExecuteAsync(async token => await client.RegisterAsync(request, token), stoppingToken);
+        var registered = await _return.ExecuteAsync(async token => await client.RegisterAsync(request, token), stoppingToken);
         logger.Joined(options.Name, options.Coordinator, options.Threads);
 
         using var abort = new CancellationTokenSource();

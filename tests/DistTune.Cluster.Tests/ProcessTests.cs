@@ -18,7 +18,9 @@ public sealed class ProcessTests
         var expected = await SmallRun.ExpectedAdapterAsync();
         using var run = new SmallRun();
         var port = LocalCluster.FreePort();
-        await using var coordinator = StartCoordinator(run, port);
+
+        // A run this short could be over before the last worker has loaded its base.
+        await using var coordinator = StartCoordinator(run, port, "--set", string.Create(CultureInfo.InvariantCulture, $"distributed.min_workers={workers}"));
         var started = Enumerable.Range(0, workers).Select(rank => StartWorker(port, rank, threads)).ToList();
         try
         {

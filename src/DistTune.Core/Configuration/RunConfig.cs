@@ -102,6 +102,9 @@ public sealed record DistributedConfig
     /// <summary>Threads of each worker; null shares the cores out.</summary>
     public int? ThreadsPerWorker { get; init; }
 
+    /// <summary>Workers that must be there before the run starts.</summary>
+    public int MinWorkers { get; init; } = 1;
+
     /// <summary>A group whose worker shows no progress for so long is given to another.</summary>
     public int LeaseSeconds { get; init; } = 120;
 }

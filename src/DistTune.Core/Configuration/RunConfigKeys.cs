@@ -135,13 +135,7 @@ public static class RunConfigKeys
             [
                 new("workers", ConfigKind.Integer, "Worker processes; auto is one.") { Default = "auto", Word = "auto", Minimum = 1, Maximum = 4096 },
                 new("threads_per_worker", ConfigKind.Integer, "Threads of each worker; auto shares the cores out.") { Default = "auto", Word = "auto", Minimum = 1, Maximum = 1024 },
-                new("min_workers", ConfigKind.Integer, "Workers that must be there before the run starts.")
-                {
-                    Default = 1L,
-                    Minimum = 1,
-                    Maximum = 4096,
-                    NotYet = count => count is 1L ? null : "A run starts with its first worker. Use min_workers: 1.",
-                },
+                new("min_workers", ConfigKind.Integer, "Workers that must be there before the run starts.") { Default = 1L, Minimum = 1, Maximum = 4096 },
                 new("lease_seconds", ConfigKind.Integer, "A group whose worker shows no progress for so long is given to another.") { Default = 120L, Minimum = 1, Maximum = 86_400 },
                 new("compression", ConfigKind.Choice, "Rounding of gradients on the wire.")
                 {

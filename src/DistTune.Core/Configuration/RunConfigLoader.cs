@@ -67,6 +67,7 @@ public static class RunConfigLoader
             {
                 Workers = distributed.OptionalInteger("workers"),
                 ThreadsPerWorker = distributed.OptionalInteger("threads_per_worker"),
+                MinWorkers = distributed.Integer("min_workers"),
                 LeaseSeconds = distributed.Integer("lease_seconds"),
             },
             Values = values,
@@ -113,6 +114,12 @@ public static class RunConfigLoader
             {
                 yield return new(values["val_set_size"].Origin, $"val_set_size and eval_datasets ({values["eval_datasets"].Origin}) exclude each other. Keep one.");
             }
+        }
+
+        if (values["distributed"].Value is ResolvedSection distributed
+            && distributed["min_workers"] is { Value: long least } minimum && distributed["workers"].Value is long workers && workers < least)
+        {
+            yield return new(minimum.Origin, FormattableString.Invariant($"distributed.min_workers must be at most distributed.workers ({workers}), got {least}: the run would wait for ever."));
         }
 
         if (values["datasets"] is { Value: ImmutableArray<ResolvedSection> { IsEmpty: true }, Origin.Kind: not OriginKind.Default } empty)

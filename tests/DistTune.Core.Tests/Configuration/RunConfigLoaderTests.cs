@@ -159,7 +159,6 @@ public sealed class RunConfigLoaderTests
     [InlineData("save_steps: 50")]
     [InlineData("resume_from_checkpoint: outputs/run")]
     [InlineData("distributed: {compression: bf16}")]
-    [InlineData("distributed: {min_workers: 2}")]
     [InlineData("observability: {otlp_endpoint: 'http://localhost:4317'}")]
     [InlineData("alerts: {webhook_url: 'http://localhost/'}")]
     [InlineData("lora_target_modules: '.*_proj'")]
