@@ -10,6 +10,9 @@ internal sealed class RunService(
     : BackgroundService
 {
     private static readonly TimeSpan FarewellTimeout = TimeSpan.FromSeconds(5);
+
+    // A worker that announced itself still loads its base; when it registers, it is told to leave.
+    private static readonly TimeSpan ArrivalTimeout = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan FarewellInterval = TimeSpan.FromMilliseconds(50);
     private readonly TrainingMetrics _metrics = new(setup.WorkersExpected, TimeProvider.System);
     private readonly List<(CoordinatedRun Run, RunExecution Execution)> _runs = [];
@@ -80,18 +83,29 @@ internal sealed class RunService(
     private async Task SendWorkersHomeAsync(CancellationToken stoppingToken)
     {
         registry.DrainAll();
+        await WaitUntilAsync(() => registry.Announced.Count == 0, ArrivalTimeout, stoppingToken);
+        if (!await WaitUntilAsync(() => registry.Workers.Count == 0, FarewellTimeout, stoppingToken))
+        {
+            logger.WorkersRemain(registry.Workers.Count, FarewellTimeout.TotalSeconds);
+        }
+    }
+
+    private static async Task<bool> WaitUntilAsync(Func<bool> reached, TimeSpan limit, CancellationToken stoppingToken)
+    {
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken);
-        timeout.CancelAfter(FarewellTimeout);
+        timeout.CancelAfter(limit);
         try
         {
-            while (registry.Workers.Count > 0)
+            while (!reached())
             {
                 await Task.Delay(FarewellInterval, timeout.Token);
             }
+
+            return true;
         }
         catch (OperationCanceledException) when (!stoppingToken.IsCancellationRequested)
         {
-            logger.WorkersRemain(registry.Workers.Count, FarewellTimeout.TotalSeconds);
+            return false;
         }
     }
 }

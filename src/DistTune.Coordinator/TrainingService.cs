@@ -11,19 +11,24 @@ namespace DistTune.Coordinator;
 internal sealed class TrainingService(RunRegistry registry, SessionLinks links, CoordinatorMetrics metrics, MemoryTally memory, IHostApplicationLifetime lifetime)
     : Training.TrainingBase
 {
+    private const int LongestName = 200;
     private static readonly TimeSpan LongestPull = TimeSpan.FromSeconds(30);
 
-    public override Task<GetRunsResponse> GetRuns(GetRunsRequest request, ServerCallContext context) => Task.FromResult(new GetRunsResponse
+    public override Task<GetRunsResponse> GetRuns(GetRunsRequest request, ServerCallContext context)
     {
-        Term = registry.Term,
-        Runs = { registry.Runs.Select(run => TrainingMapping.ToFacts(run.Plan)) },
-    });
+        if (request.Worker.Length is > 0 and <= LongestName)
+        {
+            registry.Announce(request.Worker);
+        }
+
+        return Task.FromResult(new GetRunsResponse { Term = registry.Term, Runs = { registry.Runs.Select(run => TrainingMapping.ToFacts(run.Plan)) } });
+    }
 
     public override Task<RegisterResponse> Register(RegisterRequest request, ServerCallContext context)
     {
-        if (request.Worker.Length is 0 or > 200 || request.Slots is < 1 or > 4096)
+        if (request.Worker.Length is 0 or > LongestName || request.Slots is < 1 or > 4096)
         {
-            throw new RpcException(new Status(StatusCode.InvalidArgument, $"A worker needs a name of 1 to 200 characters and 1 to 4096 slots, got '{request.Worker}' and {request.Slots}."));
+            throw new RpcException(new Status(StatusCode.InvalidArgument, $"A worker needs a name of 1 to {LongestName} characters and 1 to 4096 slots, got '{request.Worker}' and {request.Slots}."));
         }
 
         var worker = registry.Register(request.Worker, request.Rank, request.Slots, TrainingMapping.ToFingerprint(request.Fingerprint));

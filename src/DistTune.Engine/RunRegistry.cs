@@ -11,6 +11,7 @@ namespace DistTune.Engine;
 /// </summary>
 public sealed class RunRegistry : IDisposable
 {
+    private const int MostAnnounced = 10_000;
     private readonly Lock _gate = new();
     private readonly AsyncSignal _workAppeared = new();
     private readonly EngineOptions _options;
@@ -18,6 +19,7 @@ public sealed class RunRegistry : IDisposable
     private readonly ITimer _sweeper;
     private ImmutableList<RunExecution> _runs = [];
     private ImmutableDictionary<string, WorkerSession> _sessions = ImmutableDictionary<string, WorkerSession>.Empty;
+    private ImmutableHashSet<string> _announced = ImmutableHashSet.Create<string>(StringComparer.Ordinal);
     private WorkerFingerprint? _fingerprint;
     private long _registrations;
     private bool _draining;
@@ -41,6 +43,9 @@ public sealed class RunRegistry : IDisposable
 
     /// <summary>The registered workers.</summary>
     public IReadOnlyCollection<WorkerSession> Workers => [.. _sessions.Values.OrderBy(worker => worker.Rank).ThenBy(worker => worker.Id, StringComparer.Ordinal)];
+
+    /// <summary>Workers that said they are coming and have not registered yet: they are still loading the base.</summary>
+    public IReadOnlyCollection<string> Announced => _announced;
 
     /// <summary>Adds a run; it starts when its <see cref="RunExecution.RunAsync"/> is called.</summary>
     /// <exception cref="DistTuneException">There is a run of that id, or the adapter does not fit the layout.</exception>
@@ -75,6 +80,19 @@ public sealed class RunRegistry : IDisposable
         _sessions.GetValueOrDefault(sessionId)
         ?? throw new DistTuneException(FaultKind.Stale, $"The session '{sessionId}' is not registered (any more); register again.");
 
+    /// <summary>Takes note of a worker that is about to load the base, so that the run's end waits for it. Too many are not kept.</summary>
+    public void Announce(string name)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        lock (_gate)
+        {
+            if (_announced.Count < MostAnnounced && !_sessions.Values.Any(session => session.Name == name))
+            {
+                _announced = _announced.Add(name);
+            }
+        }
+    }
+
     /// <summary>Takes a worker in.</summary>
     /// <exception cref="DistTuneException">Its results would not be the same bits as those of the others; the message says why.</exception>
     public WorkerSession Register(string name, int rank, int slots, WorkerFingerprint fingerprint)
@@ -85,6 +103,8 @@ public sealed class RunRegistry : IDisposable
         WorkerSession session;
         lock (_gate)
         {
+            // Whether it is taken or not: it is not on its way any more.
+            _announced = _announced.Remove(name);
             RequireSameResults(name, fingerprint);
             _fingerprint ??= fingerprint;
             session = new WorkerSession(string.Create(CultureInfo.InvariantCulture, $"{_options.Term}-{++_registrations}"), name, rank, slots, fingerprint);

@@ -47,8 +47,8 @@ internal sealed class CoordinatorClient : IDisposable
         _ => false,
     };
 
-    public async Task<GetRunsResponse> GetRunsAsync(CancellationToken cancellationToken) =>
-        await _client.GetRunsAsync(new GetRunsRequest(), Options(CallTimeout, cancellationToken));
+    public async Task<GetRunsResponse> GetRunsAsync(string worker, CancellationToken cancellationToken) =>
+        await _client.GetRunsAsync(new GetRunsRequest { Worker = worker }, Options(CallTimeout, cancellationToken));
 
     public async Task<RegisterResponse> RegisterAsync(RegisterRequest request, CancellationToken cancellationToken) =>
         await _client.RegisterAsync(request, Options(CallTimeout, cancellationToken));

@@ -62,7 +62,7 @@ internal sealed class WorkerService(
 
     private async Task WorkAsync(CancellationToken stoppingToken)
     {
-        var known = await _arrival.ExecuteAsync(async token => await client.GetRunsAsync(token), stoppingToken);
+        var known = await _arrival.ExecuteAsync(async token => await client.GetRunsAsync(options.Name, token), stoppingToken);
         if (known.Runs.Count == 0)
         {
             throw new DistTuneException(FaultKind.Failed, $"The coordinator at {options.Coordinator} has no run; start it with one.");

@@ -109,6 +109,33 @@ public sealed class ClusterTests
     }
 
     [Fact]
+    public async Task A_worker_that_still_loads_its_base_when_the_run_ends_is_sent_home()
+    {
+        await using var cluster = new LocalCluster();
+        await cluster.StartCoordinatorAsync(Options, FakePlan.Create(groups: 3, steps: 2));
+        var loading = new TaskCompletionSource();
+        var loaded = new TaskCompletionSource();
+        var late = await cluster.StartWorkerAsync(1, computers: new FakeComputerSource(1)
+        {
+            Loading = () =>
+            {
+                loading.SetResult();
+                return loaded.Task;
+            },
+        });
+        await loading.Task.WaitAsync(TimeSpan.FromSeconds(20));
+        var worker = await cluster.StartWorkerAsync(0);
+        await LocalCluster.EndsAsync(worker);
+
+        loaded.SetResult();
+        await LocalCluster.EndsAsync(late);
+        await cluster.CoordinatorEndsAsync();
+
+        Assert.Equal(0, LocalCluster.ExitCodeOf(late));
+        Assert.Equal(0, cluster.CoordinatorExitCode);
+    }
+
+    [Fact]
     public async Task Two_runs_on_one_coordinator_share_the_workers()
     {
         await using var cluster = new LocalCluster();

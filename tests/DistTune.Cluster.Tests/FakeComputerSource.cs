@@ -14,7 +14,14 @@ internal sealed class FakeComputerSource(int slots) : IComputerSource
     /// <summary>Awaited before a group is computed: a test stops the worker here.</summary>
     public Func<GroupSpec, CancellationToken, Task> Before { get; init; } = (_, _) => Task.CompletedTask;
 
-    public Task<string> LoadBaseAsync(RunFacts run, CancellationToken cancellationToken) => Task.FromResult(run.BaseSha256);
+    /// <summary>Awaited while the base is loaded.</summary>
+    public Func<Task> Loading { get; init; } = () => Task.CompletedTask;
+
+    public async Task<string> LoadBaseAsync(RunFacts run, CancellationToken cancellationToken)
+    {
+        await Loading();
+        return run.BaseSha256;
+    }
 
     public IGroupComputer ComputerFor(RunFacts run) => new Gated(new FakeComputer(FakePlan.Create().Layout, slots), Before);
 
