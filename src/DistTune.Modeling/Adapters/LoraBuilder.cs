@@ -59,13 +59,13 @@ internal sealed class LoraBuilder(ParameterLayout layout, AdapterSettings settin
     private LoraFactors Factors(Projection projection, ImmutableArray<(ModuleRows Module, int A, int B)> targets)
     {
         var ranks = targets.Sum(target => layout.Entries[target.A].Shape[0]);
-        var stacked = torch.empty([ranks, projection.Weight.shape[1]], dtype: ScalarType.Float32, device: torch.CPU);
+        var stacked = torch.empty([ranks, projection.Weight.Columns], dtype: ScalarType.Float32, device: torch.CPU);
         var parts = ImmutableArray.CreateBuilder<LoraPart>(targets.Length);
         long offset = 0;
         foreach (var (module, a, b) in targets)
         {
             var rank = layout.Entries[a].Shape[0];
-            Expect(layout.Entries[a], [rank, projection.Weight.shape[1]]);
+            Expect(layout.Entries[a], [rank, projection.Weight.Columns]);
             Expect(layout.Entries[b], [module.Rows, rank]);
             using (var rows = stacked.narrow(0, offset, rank))
             {

@@ -56,7 +56,7 @@ internal sealed class ModuleBuilder(DecoderSpec spec, ScalarType type, Device de
         var layers = Enumerable.Range(0, spec.LayerCount).Select(Layer).ToImmutableArray();
         var finalNorm = Norm("model.norm.weight");
         var head = spec.TiedHead
-            ? new Projection(embedding, null, [])
+            ? new Projection(new DenseMatrix(embedding), null, [])
             {
                 TrainedWeight = embeddingEntry is { } entry ? [new TrainedRows(entry, 0, spec.VocabularySize)] : [],
             }
@@ -99,7 +99,7 @@ internal sealed class ModuleBuilder(DecoderSpec spec, ScalarType type, Device de
 
         var weight = Matrix([.. linears.Select(linear => $"{linear.Name}.weight")]);
         var bias = Bias(linears, row);
-        return new Projection(weight, bias, modules.ToImmutable()) { TrainedWeight = weights.ToImmutable(), TrainedBias = biases.ToImmutable() };
+        return new Projection(new DenseMatrix(weight), bias, modules.ToImmutable()) { TrainedWeight = weights.ToImmutable(), TrainedBias = biases.ToImmutable() };
     }
 
     private void AddTrained(ImmutableArray<TrainedRows>.Builder rows, string name, long row, long count)

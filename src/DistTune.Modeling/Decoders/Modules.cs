@@ -33,10 +33,10 @@ internal sealed record LoraPart(int EntryA, int EntryB, long RankOffset, long Ra
 internal sealed record LoraFactors(Tensor StackedA, ImmutableArray<LoraPart> Parts, float Scale);
 
 /// <summary>A linear map y = W x + b (+ LoRA); several modules of the base with the same input stand in it one below the other.</summary>
-/// <param name="Weight">[out, in], in the base's storage type.</param>
+/// <param name="Weight">[out, in], however it is stored.</param>
 /// <param name="Bias">[out], fp32.</param>
 /// <param name="Modules">The base's modules that stand in it.</param>
-internal sealed record Projection(Tensor Weight, Tensor? Bias, ImmutableArray<ModuleRows> Modules)
+internal sealed record Projection(FrozenMatrix Weight, Tensor? Bias, ImmutableArray<ModuleRows> Modules)
 {
     /// <summary>The adapter on it, if any.</summary>
     public LoraFactors? Lora { get; init; }

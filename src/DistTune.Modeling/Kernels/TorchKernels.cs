@@ -109,16 +109,13 @@ internal sealed class TorchKernels : IKernels
     public (Tensor Y, Tensor? Reduced) Linear(Tensor x, Projection projection, Tensor? residual)
     {
         using var scope = torch.NewDisposeScope();
-        // A frozen weight is stored once, in its own type; a wider copy lives for one product only.
-        var transposed = Precision.Alike(projection.Weight, x).t();
         var bias = projection.Bias is null ? null : Precision.Alike(projection.Bias, x);
-        var y = (residual, bias) switch
+        var y = projection.Weight.Multiply(x, residual ?? bias);
+        if (residual is not null && bias is not null)
         {
-            (null, null) => x.mm(transposed),
-            (null, not null) => bias.addmm(x, transposed),
-            (not null, null) => residual.addmm(x, transposed),
-            _ => residual.addmm(x, transposed).add_(bias),
-        };
+            y.add_(bias);
+        }
+
         var reduced = LinearReduced(x, projection);
         if (projection.Lora is { } lora)
         {
@@ -158,7 +155,7 @@ internal sealed class TorchKernels : IKernels
     public Tensor? LinearBackward(Tensor gradient, Projection projection, Tensor? x, Tensor? reduced, bool inputGradient, IParameterGradients gradients)
     {
         using var scope = torch.NewDisposeScope();
-        var result = inputGradient ? gradient.mm(Precision.Alike(projection.Weight, gradient)) : null;
+        var result = inputGradient ? projection.Weight.MultiplyTransposed(gradient) : null;
         if (projection.Lora is { } lora)
         {
             var g = Precision.Wide(gradient);

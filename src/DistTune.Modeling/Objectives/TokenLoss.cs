@@ -22,9 +22,9 @@ internal sealed class TokenLoss(IKernels kernels)
     public (double Sum, Tensor? Gradient) Compute(Tensor normed, Projection head, Targets targets, IParameterGradients? gradients)
     {
         using var scope = torch.NewDisposeScope();
-        var wide = head with { Weight = head.Weight.to(normed.dtype) };
+        var wide = head with { Weight = head.Weight.ForProductsWith(normed.dtype) };
         var result = gradients is null ? null : torch.empty(normed.shape, dtype: normed.dtype, device: normed.device);
-        var chunk = Math.Max(1, ChunkLogits / head.Weight.shape[0]);
+        var chunk = Math.Max(1, ChunkLogits / head.Weight.Rows);
         double sum = 0;
         for (long start = 0; start < targets.Count; start += chunk)
         {

@@ -25,7 +25,7 @@ internal sealed class AttentionGolden : IGoldenKind
             (int)file.File.Shape("k_proj.weight")[0] / headDimension,
             headDimension);
         var fused = Fuse(file);
-        var output = new Projection(file.Exact("o_proj.weight"), file.Optional("o_proj.bias"), [])
+        var output = new Projection(new DenseMatrix(file.Exact("o_proj.weight")), file.Optional("o_proj.bias"), [])
         {
             TrainedWeight = [new TrainedRows(10, 0, file.File.Shape("o_proj.weight")[0])],
             TrainedBias = file.File.Has("o_proj.bias") ? [new TrainedRows(11, 0, file.File.Shape("o_proj.weight")[0])] : [],
@@ -94,7 +94,7 @@ internal sealed class AttentionGolden : IGoldenKind
 
         var weight = torch.cat(Projections.Select(name => file.Exact($"{name}.weight")).ToArray());
         var bias = hasBias ? torch.cat(Projections.Select(name => file.Exact($"{name}.bias")).ToArray()) : null;
-        return new Projection(weight, bias, []) { TrainedWeight = weights.ToImmutable(), TrainedBias = biases.ToImmutable() };
+        return new Projection(new DenseMatrix(weight), bias, []) { TrainedWeight = weights.ToImmutable(), TrainedBias = biases.ToImmutable() };
     }
 
     /// <summary>Queries in a row of the mask that see the first keys, as many as the mask keeps.</summary>

@@ -45,7 +45,7 @@ internal sealed class FeedForwardGolden : IGoldenKind
         var (gate, up) = (file.Exact("gate_proj.weight"), file.Exact("up_proj.weight"));
         var bias = file.Optional("gate_proj.bias") is { } gateBias ? torch.cat(new[] { gateBias, file.Exact("up_proj.bias") }) : null;
         var width = gate.shape[0];
-        return new Projection(torch.cat(new[] { gate, up }), bias, [])
+        return new Projection(new DenseMatrix(torch.cat(new[] { gate, up })), bias, [])
         {
             TrainedWeight = [new TrainedRows(0, 0, width), new TrainedRows(1, width, width)],
             TrainedBias = bias is null ? [] : [new TrainedRows(3, 0, width), new TrainedRows(4, width, width)],
@@ -56,7 +56,7 @@ internal sealed class FeedForwardGolden : IGoldenKind
     {
         var weight = file.Exact("down_proj.weight");
         var bias = file.Optional("down_proj.bias");
-        return new Projection(weight, bias, [])
+        return new Projection(new DenseMatrix(weight), bias, [])
         {
             TrainedWeight = [new TrainedRows(2, 0, weight.shape[0])],
             TrainedBias = bias is null ? [] : [new TrainedRows(5, 0, weight.shape[0])],

@@ -80,7 +80,7 @@ internal sealed class LoraLinearGolden : IGoldenKind
     {
         var (weight, a, b) = (file.Exact("init.weight"), file.Exact("init.lora_A"), file.Exact("init.lora_B"));
         var bias = file.Optional("init.bias");
-        return new Projection(weight, bias, [])
+        return new Projection(new DenseMatrix(weight), bias, [])
         {
             Lora = new LoraFactors(a, [new LoraPart(0, 1, 0, a.shape[0], 0, b.shape[0], b)], scale),
             TrainedBias = bias is null ? [] : [new TrainedRows(2, 0, b.shape[0])],
