@@ -8,6 +8,7 @@ public sealed class GoldenTests
     [InlineData("models")]
     [InlineData("gguf")]
     [InlineData("layers")]
+    [InlineData("optim")]
     [InlineData("train")]
     public Task Every_case_that_the_product_supports_equals_the_reference(string kind) => RunAsync(kind);
 
