@@ -15,6 +15,9 @@ internal static class Aten
     internal static readonly Op Outer = new("outer");
     internal static readonly Op Linear = new("linear");
     internal static readonly Op Einsum = new("einsum");
+    internal static readonly Op Conv1d = new("conv1d");
+    internal static readonly Op Conv2d = new("conv2d");
+    internal static readonly Op Conv3d = new("conv3d");
 
     // Shapes and views
     internal static readonly Op T = new("t");

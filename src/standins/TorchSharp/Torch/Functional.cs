@@ -17,6 +17,15 @@ public static partial class torch
         {
             public static Tensor linear(Tensor input, Tensor weights, Tensor? bias = null) => Aten.Linear.One(input, weights, bias);
 
+            public static Tensor conv1d(Tensor input, Tensor weight, Tensor? bias = null, long? stride = null, long? padding = null, long? dilation = null, long groups = 1) =>
+                Aten.Conv1d.One(input, weight, bias, Sides(stride, 1), Sides(padding, 0), Sides(dilation, 1), groups);
+
+            public static Tensor conv2d(Tensor input, Tensor weight, Tensor? bias = null, long[]? strides = null, long[]? padding = null, long[]? dilation = null, long groups = 1) =>
+                Aten.Conv2d.One(input, weight, bias, strides ?? [1, 1], padding ?? [0, 0], dilation ?? [1, 1], groups);
+
+            public static Tensor conv3d(Tensor input, Tensor weight, Tensor? bias = null, long[]? strides = null, long[]? padding = null, long[]? dilation = null, long groups = 1) =>
+                Aten.Conv3d.One(input, weight, bias, strides ?? [1, 1, 1], padding ?? [0, 0, 0], dilation ?? [1, 1, 1], groups);
+
             public static Tensor silu(Tensor x, bool inplace = false) => inplace ? Aten.SiluInPlace.InPlace(x, x).alias() : x.silu();
 
             public static Tensor relu(Tensor x, bool inplace = false) => inplace ? Aten.ReluInPlace.InPlace(x, x).alias() : x.relu();
@@ -36,6 +45,8 @@ public static partial class torch
 
             public static Tensor cross_entropy(Tensor input, Tensor target, Tensor? weight = null, long ignore_index = -100, Reduction reduction = Reduction.Mean, double label_smoothing = 0) =>
                 Aten.CrossEntropy.One(input, target, weight, (long)reduction, ignore_index, label_smoothing);
+
+            private static long[] Sides(long? value, long standard) => [value ?? standard];
 
             /// <remarks>libtorch 1.13 has no such operator: scores, mask, softmax and product are spelled out.</remarks>
             public static Tensor scaled_dot_product_attention(Tensor query, Tensor key, Tensor value, Tensor? attn_mask = null, double p = 0.0, bool is_casual = false)
