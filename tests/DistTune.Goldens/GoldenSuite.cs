@@ -5,6 +5,7 @@ using DistTune.Goldens.Formats;
 using DistTune.Goldens.Layers;
 using DistTune.Goldens.Models;
 using DistTune.Goldens.Optimization;
+using DistTune.Goldens.Quantization;
 using DistTune.Goldens.Real;
 using DistTune.Goldens.Text;
 using DistTune.Goldens.Training;
@@ -48,6 +49,9 @@ public static class GoldenSuite
         new ClippingGolden(),
         new ScheduleGolden(),
         new WarmupGolden(),
+        new BlockwiseFourBitGolden(),
+        new BlockwiseEightBitGolden(),
+        new AdamW8BitGolden(),
     ];
 
     /// <summary>Runs every case, in ordinal order of paths, lazily. What no kind recognises is unsupported, never passed over.</summary>

@@ -56,6 +56,7 @@ internal sealed class TensorFile : IDisposable
         {
             WeightType.Int64 => Raw<long>(info),
             WeightType.Int32 => Array.ConvertAll(Raw<int>(info), value => (long)value),
+            WeightType.Int8 => Array.ConvertAll(Raw<sbyte>(info), value => (long)value),
             WeightType.UInt8 => Array.ConvertAll(Raw<byte>(info), value => (long)value),
             _ => throw new InvalidDataException($"The tensor '{name}' is {info.Type}; integers are expected."),
         };

@@ -9,6 +9,7 @@ public sealed class GoldenTests
     [InlineData("gguf")]
     [InlineData("layers")]
     [InlineData("optim")]
+    [InlineData("quant")]
     [InlineData("train")]
     public Task Every_case_that_the_product_supports_equals_the_reference(string kind) => RunAsync(kind);
 

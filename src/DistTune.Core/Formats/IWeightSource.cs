@@ -23,7 +23,10 @@ public enum WeightType
     /// <summary>Unsigned byte, or a boolean in a byte.</summary>
     UInt8,
 
-    /// <summary>A block-quantised GGUF type; it can only be read as fp32.</summary>
+    /// <summary>Signed byte.</summary>
+    Int8,
+
+    /// <summary>A block-quantised type; it can only be read as fp32.</summary>
     Quantized,
 
     /// <summary>Any other type; it is listed, and reading it is an error that names it.</summary>

@@ -197,7 +197,8 @@ internal static class SafetensorsHeader
         "U32" => (WeightType.Other, 4),
         "I16" or "U16" => (WeightType.Other, 2),
         "U8" or "BOOL" => (WeightType.UInt8, 1),
-        "I8" or "F8_E4M3" or "F8_E5M2" => (WeightType.Other, 1),
+        "I8" => (WeightType.Int8, 1),
+        "F8_E4M3" or "F8_E5M2" => (WeightType.Other, 1),
         _ => (WeightType.Other, 0),
     };
 }

@@ -109,6 +109,7 @@ public static class SafetensorsWriter
         WeightType.BFloat16 => "BF16",
         WeightType.Int64 => "I64",
         WeightType.Int32 => "I32",
-        _ => throw new ArgumentOutOfRangeException(nameof(type), type, "safetensors files are written with F32, F16, BF16, I64 or I32."),
+        WeightType.UInt8 => "U8",
+        _ => throw new ArgumentOutOfRangeException(nameof(type), type, "safetensors files are written with F32, F16, BF16, I64, I32 or U8."),
     };
 }

@@ -14,7 +14,7 @@ internal static class WeightConversion
         WeightType.Float32 or WeightType.Int32 => 4,
         WeightType.Float16 or WeightType.BFloat16 => 2,
         WeightType.Int64 => 8,
-        WeightType.UInt8 => 1,
+        WeightType.UInt8 or WeightType.Int8 => 1,
         _ => throw new ArgumentOutOfRangeException(nameof(type), type, "The type has no fixed element size."),
     };
 

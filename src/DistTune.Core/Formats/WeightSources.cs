@@ -1,3 +1,5 @@
+using DistTune.Core.Quantization;
+
 namespace DistTune.Core.Formats;
 
 /// <summary>Opens a base model's weights, whatever files they lie in.</summary>
@@ -9,7 +11,8 @@ public static class WeightSources
     private static readonly string[] PickleSuffixes = [".bin", ".pt", ".pth", ".ckpt", ".pkl"];
 
     /// <summary>
-    /// Opens a folder (model.safetensors, or shards with their index, or exactly one .gguf), a .safetensors file or a .gguf file.
+    /// Opens a folder (model.safetensors, or shards with their index, or exactly one .gguf), a .safetensors file or a .gguf file. Where
+    /// weights are held in bitsandbytes' four bits, the source is an <see cref="IFourBitWeights"/>.
     /// </summary>
     /// <exception cref="DistTuneException">There are no weights there that can be read; the message says what was found and the cure.</exception>
     public static IWeightSource Open(string path)
@@ -18,8 +21,8 @@ public static class WeightSources
         return weights switch
         {
             _ when IsGguf(weights) => GgufWeights.Open(weights),
-            _ when weights.EndsWith(".index.json", StringComparison.Ordinal) => ShardedSafetensors.Open(weights),
-            _ => SafetensorsFile.Open(weights),
+            _ when weights.EndsWith(".index.json", StringComparison.Ordinal) => FourBitWeights.Over(ShardedSafetensors.Open(weights)),
+            _ => FourBitWeights.Over(SafetensorsFile.Open(weights)),
         };
     }
 

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Text.Json;
+using DistTune.Core.Quantization;
 
 namespace DistTune.Core.Models;
 
@@ -89,12 +90,6 @@ internal sealed class LlamaFamily : IModelFamily
             throw reader.Unsupported("rope_interleaved", "true", "false");
         }
 
-        if (reader.Has("quantization_config"))
-        {
-            throw reader.Unsupported(
-                "quantization_config",
-                reader.Root.GetProperty("quantization_config").GetRawText(),
-                "weights in F32, F16 or BF16, or a GGUF file");
-        }
+        QuantizationConfig.Check(reader);
     }
 }
