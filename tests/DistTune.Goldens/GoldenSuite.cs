@@ -7,6 +7,7 @@ using DistTune.Goldens.Models;
 using DistTune.Goldens.Optimization;
 using DistTune.Goldens.Quantization;
 using DistTune.Goldens.Real;
+using DistTune.Goldens.Support;
 using DistTune.Goldens.Text;
 using DistTune.Goldens.Training;
 
@@ -112,6 +113,13 @@ public static class GoldenSuite
     private static async Task<GoldenOutcome> RunCaseAsync(string root, IGoldenKind kind, GoldenCase golden, CancellationToken cancellationToken)
     {
         var name = Path.GetRelativePath(root, golden.Path) + (golden.Part.Length == 0 ? "" : $"#{golden.Part}");
+        var outcome = await MeasureAsync(name, kind, golden, cancellationToken).ConfigureAwait(false);
+        SupportLog.Add(golden.Path, outcome);
+        return outcome;
+    }
+
+    private static async Task<GoldenOutcome> MeasureAsync(string name, IGoldenKind kind, GoldenCase golden, CancellationToken cancellationToken)
+    {
         var meter = new ErrorMeter();
         try
         {

@@ -2,6 +2,12 @@ using System.Globalization;
 using System.Text.Json;
 using DistTune.Core;
 using DistTune.Goldens;
+using DistTune.Goldens.Support;
+
+if (args is ["support", var log, var page, .. var rest])
+{
+    return Readme.Update(log, page, write: rest is ["--write"]);
+}
 
 const string Usage = "usage: disttune test golden --golden DIR [--json]";
 string? folder = null;

@@ -1,0 +1,154 @@
+using System.Text.Json;
+
+namespace DistTune.Goldens.Support;
+
+/// <summary>Which features a golden case exercises, read from the case itself.</summary>
+internal static class CaseFeatures
+{
+    private static readonly Dictionary<string, string> FamilyNames = new(StringComparer.Ordinal)
+    {
+        ["llama"] = "Llama 2, 3, 3.1, 3.2, SmolLM2",
+        ["phi3"] = "Phi-3, Phi-3.5",
+        ["mistral"] = "Mistral",
+        ["qwen2"] = "Qwen2, Qwen2.5",
+        ["qwen3"] = "Qwen3",
+        ["gemma2"] = "Gemma 2",
+        ["gemma3_text"] = "Gemma 3 (text)",
+    };
+
+    private static readonly (string Key, string Name)[] PeftOptions =
+    [
+        ("use_rslora", "rsLoRA"),
+        ("use_dora", "DoRA"),
+        ("lora_bias", "`lora_bias`"),
+        ("modules_to_save", "`modules_to_save`"),
+        ("ensure_weight_tying", "`ensure_weight_tying`"),
+        ("rank_pattern", "`rank_pattern`, `alpha_pattern`"),
+        ("alpha_pattern", "`rank_pattern`, `alpha_pattern`"),
+        ("layers_to_transform", "`layers_to_transform`"),
+        ("exclude_modules", "`exclude_modules`"),
+    ];
+
+    /// <summary>The features of a case; none for a case that says nothing about support.</summary>
+    public static IReadOnlyList<SupportedFeature> Of(string path)
+    {
+        var folder = Directory.Exists(path) ? path : Path.GetDirectoryName(path)!;
+        if (File.Exists(Path.Combine(folder, "case.json")))
+        {
+            return [.. OfTraining(Read(Path.Combine(folder, "case.json"))).Distinct()];
+        }
+
+        return File.Exists(Path.Combine(folder, "config.json")) ? [.. OfModel(Read(Path.Combine(folder, "config.json"))).Distinct()] : [];
+    }
+
+    private static IEnumerable<SupportedFeature> OfModel(JsonElement config)
+    {
+        if (Text(config, "model_type") is not { } type)
+        {
+            yield break;
+        }
+
+        yield return new(SupportedFeature.Families, FamilyNames.GetValueOrDefault(type, type));
+        yield return new(SupportedFeature.Rotary, RotaryKind(config));
+        if (config.TryGetProperty("quantization_config", out var quantization))
+        {
+            yield return new(SupportedFeature.Bases, $"4-bit {Text(quantization, "bnb_4bit_quant_type")?.ToUpperInvariant()} (bitsandbytes)");
+        }
+        else if ((Text(config, "dtype") ?? Text(config, "torch_dtype")) is { } stored)
+        {
+            yield return new(SupportedFeature.Bases, stored);
+        }
+    }
+
+    private static string RotaryKind(JsonElement config)
+    {
+        var parameters = Member(config, "rope_parameters") ?? Member(config, "rope_scaling");
+        return (parameters is { ValueKind: JsonValueKind.Object } given ? Text(given, "rope_type") ?? Text(given, "type") : null) ?? "default";
+    }
+
+    private static IEnumerable<SupportedFeature> OfTraining(JsonElement root)
+    {
+        if (root.TryGetProperty("adapters", out _))
+        {
+            yield return Adapter("several adapters over one base, summed, `linear`, `cat`");
+            yield break;
+        }
+
+        if (Text(root, "quant") is not null)
+        {
+            yield return Adapter("QLoRA");
+            yield break;
+        }
+
+        if (Member(root, "peft") is not { ValueKind: JsonValueKind.Object } peft)
+        {
+            if (root.TryGetProperty("peft", out _))
+            {
+                yield return Adapter("full fine-tuning");
+            }
+
+            yield break;
+        }
+
+        yield return Adapter("LoRA on linear modules");
+        foreach (var name in OfPeft(peft).Concat(OfOptimizer(root)))
+        {
+            yield return Adapter(name);
+        }
+    }
+
+    private static IEnumerable<string> OfPeft(JsonElement peft)
+    {
+        if (Member(peft, "target_modules") is { } targets)
+        {
+            yield return targets.ValueKind == JsonValueKind.Array
+                ? "targets by name"
+                : targets.GetString() == "all-linear" ? "targets `all-linear`" : "targets by regular expression";
+            if (targets.ValueKind == JsonValueKind.Array && targets.EnumerateArray().Any(target => target.GetString()!.EndsWith("embed_tokens", StringComparison.Ordinal)))
+            {
+                yield return "LoRA on embeddings";
+            }
+        }
+
+        foreach (var (key, name) in PeftOptions)
+        {
+            if (Member(peft, key) is { ValueKind: not JsonValueKind.False })
+            {
+                yield return name;
+            }
+        }
+
+        if (Text(peft, "bias") is "all" or "lora_only")
+        {
+            yield return $"`bias: {Text(peft, "bias")}`";
+        }
+
+        if (Text(peft, "init_lora_weights") is { } start)
+        {
+            yield return start == "pissa" ? "PiSSA" : start;
+        }
+    }
+
+    private static IEnumerable<string> OfOptimizer(JsonElement root)
+    {
+        if (Text(root, "param_groups") == "loraplus")
+        {
+            yield return "LoRA+";
+        }
+
+        if (Member(root, "label_smoothing") is { ValueKind: JsonValueKind.Number } smoothing && smoothing.GetDouble() != 0)
+        {
+            yield return "label smoothing";
+        }
+    }
+
+    private static SupportedFeature Adapter(string name) => new(SupportedFeature.Adapters, name);
+
+    private static JsonElement Read(string path) => JsonDocument.Parse(File.ReadAllBytes(path)).RootElement;
+
+    private static JsonElement? Member(JsonElement element, string name) =>
+        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.Null ? value : null;
+
+    private static string? Text(JsonElement element, string name) =>
+        Member(element, name) is { ValueKind: JsonValueKind.String } value ? value.GetString() : null;
+}

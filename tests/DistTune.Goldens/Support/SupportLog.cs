@@ -1,0 +1,68 @@
+namespace DistTune.Goldens.Support;
+
+/// <summary>How a feature was shown to work.</summary>
+public enum Evidence
+{
+    /// <summary>Its numbers equal the reference's.</summary>
+    Reference,
+
+    /// <summary>A coordinator with two workers makes the same file as with one.</summary>
+    Workers,
+}
+
+/// <summary>One thing that a test showed, or tried to.</summary>
+/// <param name="Feature">What it is about.</param>
+/// <param name="Evidence">How it was shown.</param>
+/// <param name="Case">The case or test.</param>
+/// <param name="Passed">Whether it held.</param>
+public sealed record SupportEntry(SupportedFeature Feature, Evidence Evidence, string Case, bool Passed);
+
+/// <summary>
+/// What tests showed, kept in the file that the environment variable <c>DISTTUNE_SUPPORT_LOG</c> names: the README's support table is
+/// made of it. Without the variable nothing is kept.
+/// </summary>
+public static class SupportLog
+{
+    /// <summary>Name of the environment variable.</summary>
+    public const string Variable = "DISTTUNE_SUPPORT_LOG";
+
+    private static readonly Lock Gate = new();
+
+    /// <summary>Keeps what a golden case showed.</summary>
+    /// <param name="path">The case's folder or file.</param>
+    /// <param name="outcome">How it ended.</param>
+    public static void Add(string path, GoldenOutcome outcome)
+    {
+        ArgumentNullException.ThrowIfNull(outcome);
+        foreach (var feature in CaseFeatures.Of(path))
+        {
+            Add(new SupportEntry(feature, Evidence.Reference, outcome.Case, outcome.Outcome == GoldenVerdict.Passed));
+        }
+    }
+
+    /// <summary>Keeps what a test showed.</summary>
+    public static void Add(SupportEntry entry)
+    {
+        ArgumentNullException.ThrowIfNull(entry);
+        if (Environment.GetEnvironmentVariable(Variable) is not { Length: > 0 } path)
+        {
+            return;
+        }
+
+        lock (Gate)
+        {
+            File.AppendAllText(path, $"{string.Join('\t', entry.Feature.Area, entry.Feature.Name, entry.Evidence, entry.Case, entry.Passed ? "passed" : "failed")}\n");
+        }
+    }
+
+    /// <summary>Reads a log.</summary>
+    /// <exception cref="InvalidDataException">A line is not an entry.</exception>
+    public static IReadOnlyList<SupportEntry> Read(string path) => [.. File.ReadLines(path).Select(Parse)];
+
+    private static SupportEntry Parse(string line) => line.Split('\t') switch
+    {
+        [var area, var name, var evidence, var test, var verdict] when Enum.TryParse<Evidence>(evidence, out var kind) =>
+            new(new SupportedFeature(area, name), kind, test, verdict == "passed"),
+        _ => throw new InvalidDataException($"'{line}' is no entry of a support log: expected area, feature, evidence, case and verdict, separated by tabs."),
+    };
+}
