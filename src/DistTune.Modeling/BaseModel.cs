@@ -35,6 +35,7 @@ public sealed class BaseModel : IDisposable
         Device = device;
         ComputeType = computeType;
         Rotary = new RotaryTable(spec.Rotary);
+        LocalRotary = spec.LocalRotary is { } local ? new RotaryTable(local) : Rotary;
         _modules = modules;
         _owned = owned;
     }
@@ -51,8 +52,11 @@ public sealed class BaseModel : IDisposable
     /// <summary>Type of the activations.</summary>
     internal ScalarType ComputeType { get; }
 
-    /// <summary>Rotary angles.</summary>
+    /// <summary>Rotary angles of layers that see everything.</summary>
     internal RotaryTable Rotary { get; }
+
+    /// <summary>Rotary angles of layers with a window; the same table where they don't differ.</summary>
+    internal RotaryTable LocalRotary { get; }
 
     /// <summary>The arithmetic.</summary>
     internal IKernels Kernels { get; } = new TorchKernels();

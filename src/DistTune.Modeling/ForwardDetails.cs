@@ -39,7 +39,7 @@ public sealed record ForwardDetails(ImmutableArray<float[]> Hidden, float[] Norm
 
         using var last = x;
         using var normed = decoder.FinalNorm(operations, last);
-        using var logits = operations.Linear(normed, modules.Head);
+        using var logits = decoder.Logits(operations, normed);
         return new ForwardDetails(hidden.MoveToImmutable(), HostMemory.Download(normed.Value), HostMemory.Download(logits.Value));
     }
 }

@@ -25,6 +25,7 @@ public static class GoldenSuite
         new TrainGolden(),
         new RmsNormGolden(),
         new RotaryGolden(),
+        new ActivationGolden(),
         new AttentionGolden(),
         new FeedForwardGolden(),
         new CrossEntropyGolden(),

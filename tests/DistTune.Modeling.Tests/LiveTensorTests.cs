@@ -8,11 +8,13 @@ namespace DistTune.Modeling.Tests;
 public sealed class LiveTensorTests
 {
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public async Task The_number_of_live_tensors_stays_flat_over_300_steps(bool checkpointing)
+    [InlineData("llama-tiny", false)]
+    [InlineData("llama-tiny", true)]
+    [InlineData("gemma3-text-tiny", true)]
+    [InlineData("gemma2-tiny", false)]
+    public async Task The_number_of_live_tensors_stays_flat_over_300_steps(string name, bool checkpointing)
     {
-        using var tiny = new TinyLlama();
+        using var tiny = new TinyLlama(name);
         await using var computer = tiny.Computer(checkpointing);
         var train = tiny.Group(0, [tiny.Segment(6, 1)]);
         var generate = train with { Kind = GroupKind.Generate, Generation = new GenerationSettings(2, []) };

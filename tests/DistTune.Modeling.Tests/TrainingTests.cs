@@ -14,6 +14,11 @@ public sealed class TrainingTests
     [InlineData("llama-tiny", BasePrecision.Float32)]
     [InlineData("llama-tiny-bf16", BasePrecision.BFloat16)]
     [InlineData("llama3-tiny", BasePrecision.Float32)]
+    [InlineData("phi3-longrope", BasePrecision.Float32)]
+    [InlineData("mistral-tiny", BasePrecision.Float32)]
+    [InlineData("qwen3-tiny", BasePrecision.Float32)]
+    [InlineData("gemma2-tiny", BasePrecision.Float32)]
+    [InlineData("gemma3-text-tiny", BasePrecision.Float32)]
     public async Task Recomputing_layers_gives_the_same_bits_as_keeping_them(string name, BasePrecision precision)
     {
         using var tiny = new TinyLlama(name, precision: precision);

@@ -7,26 +7,21 @@ public enum Activation
 {
     /// <summary>x * sigmoid(x).</summary>
     Silu,
+
+    /// <summary>x * P(X &lt;= x) of a standard normal X, exact (erf).</summary>
+    Gelu,
+
+    /// <summary>The tanh approximation of <see cref="Gelu"/> (Hendrycks and Gimpel 2016, arXiv:1606.08415).</summary>
+    GeluTanh,
+
+    /// <summary>max(x, 0).</summary>
+    Relu,
 }
 
 /// <summary>Root-mean-square norm: x * rsqrt(mean(x^2) + epsilon), then times the gain.</summary>
 /// <param name="Epsilon">Added to the mean square.</param>
-public sealed record NormSpec(double Epsilon);
-
-/// <summary>Rotary position embedding over pairs (i, i + dims/2) of each head.</summary>
-/// <param name="Theta">Base of the frequencies.</param>
-/// <param name="Dimensions">How many leading dimensions of a head rotate.</param>
-/// <param name="Scaling">How frequencies are stretched for long contexts; null leaves them.</param>
-public sealed record RotarySpec(double Theta, int Dimensions, RotaryScaling? Scaling);
-
-/// <summary>Base of the rotary scalings; each kind is a record of its own.</summary>
-public abstract record RotaryScaling;
-
-/// <summary>Frequencies divided by a factor.</summary>
-public sealed record LinearRotaryScaling(double Factor) : RotaryScaling;
-
-/// <summary>Llama 3's piecewise scaling.</summary>
-public sealed record Llama3RotaryScaling(double Factor, double LowFrequencyFactor, double HighFrequencyFactor, int OriginalMaxPositions) : RotaryScaling;
+/// <param name="OnePlusWeight">The gain is one plus the stored weight, as in Gemma, and not the weight itself.</param>
+public sealed record NormSpec(double Epsilon, bool OnePlusWeight = false);
 
 /// <summary>A linear module of the base: y = W x + b with W [Out, In].</summary>
 /// <param name="Name">Dotted name without <c>.weight</c>, such as <c>model.layers.0.self_attn.q_proj</c>.</param>
@@ -69,11 +64,35 @@ public sealed record DecoderSpec
     /// <summary>Longest sequence the base was made for.</summary>
     public required int MaxPositions { get; init; }
 
-    /// <summary>The norm before attention, before the feed-forward block and at the end.</summary>
+    /// <summary>Every norm: before attention, before the feed-forward block, at the end, and where the following two flags add one.</summary>
     public required NormSpec Norm { get; init; }
 
-    /// <summary>The rotary embedding.</summary>
+    /// <summary>Whether each query and key head is normed before it is rotated.</summary>
+    public bool QueryKeyNorm { get; init; }
+
+    /// <summary>Whether the outputs of attention and of the feed-forward block are normed before they join the residual stream.</summary>
+    public bool PostNorms { get; init; }
+
+    /// <summary>The rotary embedding of layers that see everything, and of all layers if <see cref="LocalRotary"/> is null.</summary>
     public required RotarySpec Rotary { get; init; }
+
+    /// <summary>The rotary embedding of layers with a window; null where it is the same.</summary>
+    public RotarySpec? LocalRotary { get; init; }
+
+    /// <summary>How many positions each layer sees, its own included; null where it sees all before it. Empty if no layer has a window.</summary>
+    public ImmutableArray<int?> Windows { get; init; } = [];
+
+    /// <summary>Factor on q k; null for 1 / sqrt(head dimension).</summary>
+    public double? AttentionScale { get; init; }
+
+    /// <summary>c of attention scores c * tanh(score / c), before the mask; null leaves them.</summary>
+    public double? AttentionSoftCap { get; init; }
+
+    /// <summary>c of logits c * tanh(logit / c); null leaves them.</summary>
+    public double? LogitSoftCap { get; init; }
+
+    /// <summary>Factor on the token embeddings.</summary>
+    public double EmbeddingScale { get; init; } = 1;
 
     /// <summary>The feed-forward non-linearity.</summary>
     public Activation Activation { get; init; } = Activation.Silu;
@@ -99,11 +118,14 @@ public sealed record DecoderSpec
     /// <summary>Standard deviation of the matrices of a model that is trained from scratch.</summary>
     public double InitializerRange { get; init; } = 0.02;
 
-    /// <summary>The linear modules in module order: per layer q, k, v, o, gate, up, down; then the head, if it is not tied.</summary>
+    /// <summary>The linear modules in module order: per layer q, k, v (or one for all), o, gate, up (or one for both), down; then the head, if it is not tied.</summary>
     public required ImmutableArray<LinearModule> Linears { get; init; }
 
     /// <summary>Every weight of the base with its shape, in module order (embedding, layers with their norms, final norm, head).</summary>
     public required ImmutableArray<WeightSpec> Weights { get; init; }
+
+    /// <summary>How many positions a layer sees; null for all.</summary>
+    public int? WindowOf(int layer) => Windows.IsDefaultOrEmpty ? null : Windows[layer];
 }
 
 /// <summary>

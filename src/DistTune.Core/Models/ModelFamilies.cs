@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Text.Json;
+using DistTune.Core.Configuration;
 using DistTune.Core.Formats;
 
 namespace DistTune.Core.Models;
@@ -17,6 +18,12 @@ public static class ModelFamilies
     public static ImmutableArray<IModelFamily> All { get; } =
     [
         new LlamaFamily(),
+        new MistralFamily(),
+        new Phi3Family(),
+        new Qwen2Family(),
+        new Qwen3Family(),
+        new Gemma2Family(),
+        new Gemma3Family(),
     ];
 
     /// <summary>Describes the model in a folder (config.json, or else its .gguf) or in a .gguf file.</summary>
@@ -52,12 +59,13 @@ public static class ModelFamilies
 
         var architecture = list[0].GetString()!;
         var family = All.FirstOrDefault(family => family.Architectures.Contains(architecture, StringComparer.Ordinal));
-        return family is not null
-            ? family.Describe(config, path)
-            : throw new ConfigReader(config, path).Unsupported(
-                "architectures[0]",
-                architecture,
-                string.Join(", ", All.SelectMany(family => family.Architectures)));
+        if (family is not null)
+        {
+            return family.Describe(config, path);
+        }
+
+        var supported = All.SelectMany(known => known.Architectures).ToArray();
+        throw new ConfigReader(config, path).Unsupported("architectures[0]", architecture, string.Join(", ", supported), NearestName.Find(architecture, supported));
     }
 
     /// <summary>Checks that every weight of the description is there with its shape; further weights are left alone.</summary>

@@ -10,80 +10,77 @@ namespace DistTune.Modeling.Batches;
 /// <summary>Segments one after another, without padding, as the decoder reads them.</summary>
 internal sealed class PackedRows : IDisposable
 {
-    private PackedRows(Tensor ids, Tensor cosine, Tensor sine, ImmutableArray<AttentionSpan> spans)
+    private readonly RotaryRows _rotary;
+    private readonly RotaryRows _localRotary;
+
+    private PackedRows(Tensor ids, RotaryRows rotary, RotaryRows localRotary, ImmutableArray<AttentionSpan> spans)
     {
         Ids = ids;
-        Cosine = cosine;
-        Sine = sine;
+        _rotary = rotary;
+        _localRotary = localRotary;
         Spans = spans;
     }
 
     /// <summary>Token ids [T], int64.</summary>
     public Tensor Ids { get; }
 
-    /// <summary>Cosines of the rows' rotary angles [T, 1, pairs].</summary>
-    public Tensor Cosine { get; }
-
-    /// <summary>Sines of the rows' rotary angles [T, 1, pairs].</summary>
-    public Tensor Sine { get; }
-
     /// <summary>The segments.</summary>
     public ImmutableArray<AttentionSpan> Spans { get; }
 
-    /// <summary>Packs whole segments; positions restart at 0 in each.</summary>
+    /// <summary>The rotary angles of the rows in layers with a window, or in those without.</summary>
+    public RotaryRows Rotary(bool isLocal) => isLocal ? _localRotary : _rotary;
+
+    /// <summary>
+    /// Packs whole segments; positions restart at 0 in each. Rotary kinds that depend on the length go by the longest of them, so that
+    /// what is computed together, which the plan fixes, decides.
+    /// </summary>
     public static PackedRows OfSegments(IReadOnlyList<Segment> segments, BaseModel model)
     {
-        var sequences = segments.Select(segment => (segment.TokenIds, Position: 0));
-        return OfSequences([.. sequences], model);
+        var longest = segments.Max(segment => segment.TokenIds.Length);
+        return Pack([.. segments.Select(segment => new Run(segment.TokenIds, 0, longest))], model);
     }
 
-    /// <summary>Packs runs of tokens that each begin at a position of their own.</summary>
+    /// <summary>
+    /// Packs runs of tokens that each begin at a position of their own. Each belongs to a sequence that others don't touch, so rotary
+    /// kinds that depend on the length go by each one's own.
+    /// </summary>
     /// <exception cref="DistTuneException">A token id is not in the vocabulary, or a sequence is longer than the base can place.</exception>
-    public static PackedRows OfSequences(IReadOnlyList<(ImmutableArray<int> TokenIds, int Position)> sequences, BaseModel model)
-    {
-        var count = sequences.Sum(sequence => sequence.TokenIds.Length);
-        var ids = new long[count];
-        var positions = new int[count];
-        var spans = ImmutableArray.CreateBuilder<AttentionSpan>(sequences.Count);
-        var row = 0;
-        for (var index = 0; index < sequences.Count; index++)
-        {
-            var (tokens, position) = sequences[index];
-            Check(tokens, position, index, model.Spec);
-            spans.Add(new AttentionSpan(row, tokens.Length, row, tokens.Length));
-            for (var offset = 0; offset < tokens.Length; offset++, row++)
-            {
-                ids[row] = tokens[offset];
-                positions[row] = position + offset;
-            }
-        }
-
-        var (cosine, sine) = Angles(positions, model);
-        return new PackedRows(HostMemory.Upload<long>(ids, [count], ScalarType.Int64, model.Device), cosine, sine, spans.MoveToImmutable());
-    }
+    public static PackedRows OfSequences(IReadOnlyList<(ImmutableArray<int> TokenIds, int Position)> sequences, BaseModel model) =>
+        Pack([.. sequences.Select(sequence => new Run(sequence.TokenIds, sequence.Position, sequence.Position + sequence.TokenIds.Length))], model);
 
     /// <inheritdoc/>
     public void Dispose()
     {
         Ids.Dispose();
-        Cosine.Dispose();
-        Sine.Dispose();
+        _rotary.Dispose();
+        if (!ReferenceEquals(_localRotary, _rotary))
+        {
+            _localRotary.Dispose();
+        }
     }
 
-    private static (Tensor Cosine, Tensor Sine) Angles(int[] positions, BaseModel model)
+    private static PackedRows Pack(Run[] runs, BaseModel model)
     {
-        long[] shape = [positions.Length, 1, model.Rotary.Pairs];
-        if (model.ComputeType == ScalarType.Float64)
+        var count = runs.Sum(run => run.TokenIds.Length);
+        var ids = new long[count];
+        var places = new RowPlace[count];
+        var spans = ImmutableArray.CreateBuilder<AttentionSpan>(runs.Length);
+        var row = 0;
+        for (var index = 0; index < runs.Length; index++)
         {
-            var exact = model.Rotary.ExactRows(positions);
-            return (Upload<double>(exact.Cosine, ScalarType.Float64), Upload<double>(exact.Sine, ScalarType.Float64));
+            var (tokens, position, length) = runs[index];
+            Check(tokens, position, index, model.Spec);
+            spans.Add(new AttentionSpan(row, tokens.Length, row, tokens.Length));
+            for (var offset = 0; offset < tokens.Length; offset++, row++)
+            {
+                ids[row] = tokens[offset];
+                places[row] = new RowPlace(position + offset, length);
+            }
         }
 
-        var rounded = model.Rotary.Rows(positions);
-        return (Upload<float>(rounded.Cosine, ScalarType.Float32), Upload<float>(rounded.Sine, ScalarType.Float32));
-
-        Tensor Upload<T>(T[] values, ScalarType type)
-            where T : unmanaged => HostMemory.Upload<T>(values, shape, type, model.Device);
+        var rotary = RotaryRows.Create(model.Rotary, places, model);
+        var local = model.LocalRotary == model.Rotary ? rotary : RotaryRows.Create(model.LocalRotary, places, model);
+        return new PackedRows(HostMemory.Upload<long>(ids, [count], ScalarType.Int64, model.Device), rotary, local, spans.MoveToImmutable());
     }
 
     private static void Check(ImmutableArray<int> tokens, int position, int sequence, DecoderSpec spec)
@@ -106,4 +103,7 @@ internal sealed class PackedRows : IDisposable
             }
         }
     }
+
+    /// <summary>Consecutive tokens of a sequence, and how long the longest sequence is that counts for their angles.</summary>
+    private readonly record struct Run(ImmutableArray<int> TokenIds, int Position, int Length);
 }

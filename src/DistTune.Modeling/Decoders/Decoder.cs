@@ -19,8 +19,12 @@ internal delegate Node Mixer(Operations operations, Node fused, int layer);
 /// </summary>
 internal sealed class Decoder(DecoderSpec spec, DecoderModules modules, ScalarType computeType)
 {
-    /// <summary>The heads of every layer.</summary>
-    public AttentionShape Shape { get; } = new(spec.HeadCount, spec.KeyValueHeadCount, spec.HeadDimension);
+    /// <summary>The heads of every layer, and how they attend but for the window.</summary>
+    public AttentionShape Shape { get; } = new(spec.HeadCount, spec.KeyValueHeadCount, spec.HeadDimension)
+    {
+        Scale = spec.AttentionScale ?? (1 / Math.Sqrt(spec.HeadDimension)),
+        SoftCap = spec.AttentionSoftCap,
+    };
 
     /// <summary>The modules it computes with.</summary>
     public DecoderModules Modules => modules;
@@ -32,11 +36,15 @@ internal sealed class Decoder(DecoderSpec spec, DecoderModules modules, ScalarTy
     public Tensor Embed(PackedRows rows)
     {
         using var scope = torch.NewDisposeScope();
-        return modules.Embedding.index_select(0, rows.Ids).to(computeType).MoveToOuterDisposeScope();
+        var embedded = modules.Embedding.index_select(0, rows.Ids).to(computeType);
+        return (spec.EmbeddingScale == 1 ? embedded : embedded.mul_(spec.EmbeddingScale)).MoveToOuterDisposeScope();
     }
 
+    /// <summary>How a layer attends.</summary>
+    public AttentionShape ShapeOf(int layer) => Shape with { Window = spec.WindowOf(layer) };
+
     /// <summary>Attention among the rows of each segment.</summary>
-    public Mixer WithinSegments(PackedRows rows) => (operations, fused, _) => operations.Attention(fused, rows, Shape);
+    public Mixer WithinSegments(PackedRows rows) => (operations, fused, layer) => operations.Attention(fused, rows, ShapeOf(layer));
 
     /// <summary>One layer.</summary>
     /// <param name="operations">The arithmetic, recording or not.</param>
@@ -54,40 +62,78 @@ internal sealed class Decoder(DecoderSpec spec, DecoderModules modules, ScalarTy
     }
 
     /// <summary>The last norm.</summary>
-    public Node FinalNorm(Operations operations, Node x) => operations.RmsNorm(x, modules.FinalNorm, spec.Norm.Epsilon);
+    public Node FinalNorm(Operations operations, Node x) => operations.RmsNorm(x, modules.FinalNorm, spec.Norm);
+
+    /// <summary>Logits of rows after the last norm, for passes that compute values only.</summary>
+    public Node Logits(Operations operations, Node normed)
+    {
+        var logits = operations.Linear(normed, modules.Head);
+        if (spec.LogitSoftCap is not { } cap)
+        {
+            return logits;
+        }
+
+        using (logits)
+        using (torch.NewDisposeScope())
+        {
+            return new Node(SoftCap.Forward(logits.Value, cap).Y.MoveToOuterDisposeScope(), needsGradient: false);
+        }
+    }
 
     private Node Attend(Operations operations, int layer, Node x, PackedRows rows, Mixer mix, Tensor? select)
     {
         var parts = modules.Layers[layer];
         using var fused = Project(operations, parts, x);
-        operations.Rotate(fused, rows, Shape);
+        operations.Rotate(fused, rows.Rotary(isLocal: spec.WindowOf(layer) is not null), Shape);
         using var mixed = mix(operations, fused, layer);
         if (select is null)
         {
-            return operations.Linear(mixed, parts.AttentionOutput, x);
+            return Join(operations, mixed, parts.AttentionOutput, parts.AttentionPostNorm, x, readsOutput: true);
         }
 
         using var selected = operations.Select(mixed, select);
         using var residual = operations.Select(x, select);
-        return operations.Linear(selected, parts.AttentionOutput, residual);
+        return Join(operations, selected, parts.AttentionOutput, parts.AttentionPostNorm, residual, readsOutput: true);
     }
 
     private Node Project(Operations operations, LayerModules parts, Node x)
     {
-        using var normed = operations.RmsNorm(x, parts.AttentionNorm, spec.Norm.Epsilon);
-        return operations.Linear(normed, parts.QueryKeyValue);
+        using var normed = operations.RmsNorm(x, parts.AttentionNorm, spec.Norm);
+        var fused = operations.Linear(normed, parts.QueryKeyValue);
+        if (parts is not { QueryNorm: { } query, KeyNorm: { } key })
+        {
+            return fused;
+        }
+
+        using (fused)
+        {
+            return operations.NormHeads(fused, query, key, Shape, spec.Norm);
+        }
     }
 
     private Node FeedForward(Operations operations, LayerModules parts, Node x, bool readsOutput)
     {
         using var activated = Activate(operations, parts, x);
-        return operations.Linear(activated, parts.Down, x, readsOutput);
+        return Join(operations, activated, parts.Down, parts.FeedForwardPostNorm, x, readsOutput);
     }
 
     private Node Activate(Operations operations, LayerModules parts, Node x)
     {
-        using var normed = operations.RmsNorm(x, parts.FeedForwardNorm, spec.Norm.Epsilon);
+        using var normed = operations.RmsNorm(x, parts.FeedForwardNorm, spec.Norm);
         using var gateUp = operations.Linear(normed, parts.GateUp);
         return operations.GatedActivation(gateUp, spec.Activation);
+    }
+
+    /// <summary>The residual stream after a block: x plus what the block's last map makes of y, normed where the family norms it.</summary>
+    private Node Join(Operations operations, Node y, Projection map, Gain? postNorm, Node x, bool readsOutput)
+    {
+        if (postNorm is null)
+        {
+            return operations.Linear(y, map, x, readsOutput);
+        }
+
+        using var mapped = operations.Linear(y, map);
+        using var normed = operations.RmsNorm(mapped, postNorm, spec.Norm);
+        return operations.Add(normed, x, readsOutput);
     }
 }

@@ -64,13 +64,25 @@ internal sealed class ModuleBuilder(DecoderSpec spec, ScalarType type, Device de
         return new DecoderModules(embedding, embeddingEntry, layers, finalNorm, head);
     }
 
-    private LayerModules Layer(int layer) => new(
-        Norm($"model.layers.{layer}.input_layernorm.weight"),
-        Fused(layer, "q_proj", "k_proj", "v_proj", "qkv_proj"),
-        Fused(layer, "o_proj"),
-        Norm($"model.layers.{layer}.post_attention_layernorm.weight"),
-        Fused(layer, "gate_proj", "up_proj", "gate_up_proj"),
-        Fused(layer, "down_proj"));
+    private LayerModules Layer(int layer)
+    {
+        var modules = new LayerModules(
+            LayerNorm(layer, "input_layernorm"),
+            Fused(layer, "q_proj", "k_proj", "v_proj", "qkv_proj"),
+            Fused(layer, "o_proj"),
+            LayerNorm(layer, spec.PostNorms ? "pre_feedforward_layernorm" : "post_attention_layernorm"),
+            Fused(layer, "gate_proj", "up_proj", "gate_up_proj"),
+            Fused(layer, "down_proj"));
+        return modules with
+        {
+            QueryNorm = spec.QueryKeyNorm ? LayerNorm(layer, "self_attn.q_norm") : null,
+            KeyNorm = spec.QueryKeyNorm ? LayerNorm(layer, "self_attn.k_norm") : null,
+            AttentionPostNorm = spec.PostNorms ? LayerNorm(layer, "post_attention_layernorm") : null,
+            FeedForwardPostNorm = spec.PostNorms ? LayerNorm(layer, "post_feedforward_layernorm") : null,
+        };
+    }
+
+    private Gain LayerNorm(int layer, string name) => Norm($"model.layers.{layer}.{name}.weight");
 
     private Gain Norm(string name) => new(Allocate(name, ScalarType.Float32), values.EntryOf(name));
 

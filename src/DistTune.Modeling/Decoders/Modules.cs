@@ -51,7 +51,7 @@ internal sealed record Projection(FrozenMatrix Weight, Tensor? Bias, ImmutableAr
     public bool IsTrained => Lora is not null || !TrainedWeight.IsEmpty || !TrainedBias.IsEmpty;
 }
 
-/// <summary>A norm's gain.</summary>
+/// <summary>The weight of a norm, which its gain follows from.</summary>
 /// <param name="Value">[D], fp32.</param>
 /// <param name="Entry">Index in the parameter layout, or null if frozen.</param>
 internal sealed record Gain(Tensor Value, int? Entry = null);
@@ -65,11 +65,25 @@ internal sealed record LayerModules(
     Projection GateUp,
     Projection Down)
 {
+    /// <summary>Norms each query head; null where there is none.</summary>
+    public Gain? QueryNorm { get; init; }
+
+    /// <summary>Norms each key head; null where there is none.</summary>
+    public Gain? KeyNorm { get; init; }
+
+    /// <summary>Norms what attention adds to the residual stream; null where there is none.</summary>
+    public Gain? AttentionPostNorm { get; init; }
+
+    /// <summary>Norms what the feed-forward block adds to the residual stream; null where there is none.</summary>
+    public Gain? FeedForwardPostNorm { get; init; }
+
     /// <summary>The projections, in module order.</summary>
     public IEnumerable<Projection> Projections => [QueryKeyValue, AttentionOutput, GateUp, Down];
 
     /// <summary>Whether a gradient of anything here is asked for.</summary>
-    public bool IsTrained => AttentionNorm.Entry is not null || FeedForwardNorm.Entry is not null || Projections.Any(projection => projection.IsTrained);
+    public bool IsTrained => Gains.Any(gain => gain?.Entry is not null) || Projections.Any(projection => projection.IsTrained);
+
+    private IEnumerable<Gain?> Gains => [AttentionNorm, QueryNorm, KeyNorm, AttentionPostNorm, FeedForwardNorm, FeedForwardPostNorm];
 }
 
 /// <summary>All modules of a decoder, with or without an adapter on them.</summary>

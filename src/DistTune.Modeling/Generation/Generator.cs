@@ -58,6 +58,11 @@ internal sealed class Generator(BaseModel model, DecoderModules modules, Generat
     private void Advance(Sequence[] sequences)
     {
         using var scope = torch.NewDisposeScope();
+        foreach (var sequence in sequences)
+        {
+            RestartIfRotatedAnew(sequence);
+        }
+
         using var rows = PackedRows.OfSequences([.. sequences.Select(sequence => (sequence.Pending, sequence.Length))], model);
         var lastRows = rows.Spans.Select(span => (long)span.QueryStart + span.QueryCount - 1).ToArray();
         using var select = HostMemory.Upload<long>(lastRows, [lastRows.Length], ScalarType.Int64, model.Device);
@@ -72,8 +77,20 @@ internal sealed class Generator(BaseModel model, DecoderModules modules, Generat
 
         using var last = x;
         using var normed = _decoder.FinalNorm(_operations, last);
-        using var logits = _operations.Linear(normed, modules.Head);
+        using var logits = _decoder.Logits(_operations, normed);
         HostMemory.Read(logits.Value, sequences, Choose);
+    }
+
+    // Where the next length has other rotary frequencies, the cached keys were rotated by the wrong ones: all are computed again.
+    private void RestartIfRotatedAnew(Sequence sequence)
+    {
+        var next = sequence.Length + sequence.Pending.Length;
+        if (sequence.Length > 0 && (IsNew(model.Rotary) || IsNew(model.LocalRotary)))
+        {
+            sequence.Restart();
+        }
+
+        bool IsNew(RotaryTable table) => table.Regime(sequence.Length) != table.Regime(next);
     }
 
     private void Choose(ReadOnlySpan<float> logits, Sequence[] sequences)
@@ -104,7 +121,7 @@ internal sealed class Generator(BaseModel model, DecoderModules modules, Generat
             cache.Append(layer, keys.narrow(0, span.QueryStart, span.QueryCount), values.narrow(0, span.QueryStart, span.QueryCount));
             var (allKeys, allValues) = cache.Read(layer);
             var own = queries.narrow(0, span.QueryStart, span.QueryCount);
-            var mixed = model.Kernels.Attention(own, allKeys, allValues, shape, [new AttentionSpan(0, span.QueryCount, 0, (int)allKeys.shape[0])]);
+            var mixed = model.Kernels.Attention(own, allKeys, allValues, _decoder.ShapeOf(layer), [new AttentionSpan(0, span.QueryCount, 0, (int)allKeys.shape[0])]);
             output.narrow(0, span.QueryStart, span.QueryCount).copy_(mixed);
         }
 
@@ -124,5 +141,13 @@ internal sealed class Generator(BaseModel model, DecoderModules modules, Generat
         public int Length { get; set; }
 
         public List<int> NewTokens { get; } = [];
+
+        /// <summary>Empties the cache; everything is pending again.</summary>
+        public void Restart()
+        {
+            Cache.Clear();
+            Pending = [.. prompt.TokenIds, .. NewTokens];
+            Length = 0;
+        }
     }
 }

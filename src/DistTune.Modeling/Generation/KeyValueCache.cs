@@ -32,6 +32,9 @@ internal sealed class KeyValueCache(int layerCount, AttentionShape shape, Scalar
         return (keys.narrow(0, 0, _lengths[layer]), values.narrow(0, 0, _lengths[layer]));
     }
 
+    /// <summary>Forgets all rows; their memory is used again.</summary>
+    public void Clear() => Array.Clear(_lengths);
+
     /// <inheritdoc/>
     public void Dispose()
     {

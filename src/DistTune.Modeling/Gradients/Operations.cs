@@ -10,12 +10,12 @@ namespace DistTune.Modeling.Gradients;
 /// <param name="kernels">The arithmetic.</param>
 /// <param name="gradients">Takes the gradients of trained tensors.</param>
 /// <param name="tape">Where derivatives are recorded; null computes values only.</param>
-internal sealed class Operations(IKernels kernels, IParameterGradients gradients, Tape? tape)
+internal sealed partial class Operations(IKernels kernels, IParameterGradients gradients, Tape? tape)
 {
     /// <summary>See <see cref="IKernels.RmsNorm"/>.</summary>
-    public Node RmsNorm(Node x, Gain gain, double epsilon)
+    public Node RmsNorm(Node x, Gain gain, NormSpec norm)
     {
-        var (y, reciprocal) = kernels.RmsNorm(x.Value, gain.Value, epsilon);
+        var (y, reciprocal) = kernels.RmsNorm(x.Value, gain.Value, norm);
         var output = new Node(y, Records(x.NeedsGradient || gain.Entry is not null));
         if (!output.NeedsGradient)
         {
@@ -27,7 +27,7 @@ internal sealed class Operations(IKernels kernels, IParameterGradients gradients
             output,
             gradient =>
             {
-                var (xGradient, gainGradient) = kernels.RmsNormBackward(gradient, x.Value, gain.Value, reciprocal, x.NeedsGradient, gain.Entry is not null);
+                var (xGradient, gainGradient) = kernels.RmsNormBackward(gradient, x.Value, gain.Value, reciprocal, norm, x.NeedsGradient, gain.Entry is not null);
                 gradient.Dispose();
                 if (xGradient is not null)
                 {
@@ -87,7 +87,7 @@ internal sealed class Operations(IKernels kernels, IParameterGradients gradients
     }
 
     /// <summary>Rotates the query and key heads of fused q, k, v in place (<see cref="IKernels.Rotate"/>).</summary>
-    public void Rotate(Node fused, PackedRows rows, AttentionShape shape)
+    public void Rotate(Node fused, RotaryRows rows, AttentionShape shape)
     {
         RotateHeads(fused.Value, rows, shape, inverse: false);
         if (fused.NeedsGradient)
@@ -177,7 +177,7 @@ internal sealed class Operations(IKernels kernels, IParameterGradients gradients
         return result;
     }
 
-    private void RotateHeads(Tensor fused, PackedRows rows, AttentionShape shape, bool inverse)
+    private void RotateHeads(Tensor fused, RotaryRows rows, AttentionShape shape, bool inverse)
     {
         using var scope = torch.NewDisposeScope();
         var heads = fused.view(fused.shape[0], -1, shape.HeadDimension).narrow(1, 0, shape.Heads + shape.KeyValueHeads);

@@ -17,15 +17,15 @@ internal interface IParameterGradients
 /// </summary>
 internal interface IKernels
 {
-    /// <summary>x * rsqrt(mean(x^2) + epsilon) * gain, row by row, normalised in fp32.</summary>
-    /// <param name="x">[T, D].</param>
-    /// <param name="gain">[D], fp32.</param>
-    /// <param name="epsilon">Added to the mean square.</param>
-    /// <returns>y [T, D] and the reciprocal root mean square [T, 1], fp32, which the derivative needs.</returns>
-    (Tensor Y, Tensor Reciprocal) RmsNorm(Tensor x, Tensor gain, double epsilon);
+    /// <summary>x * rsqrt(mean(x^2) + epsilon) * gain over the last dimension, normalised in fp32.</summary>
+    /// <param name="x">[T, D], or [T, heads, d]; possibly a view.</param>
+    /// <param name="weight">[D] or [d], fp32.</param>
+    /// <param name="norm">Epsilon, and how the gain follows from the weight.</param>
+    /// <returns>y like x and the reciprocal root mean square [T, 1] or [T, heads, 1], fp32, which the derivative needs.</returns>
+    (Tensor Y, Tensor Reciprocal) RmsNorm(Tensor x, Tensor weight, NormSpec norm);
 
     /// <summary>The derivative of <see cref="RmsNorm"/>; either result is left out (null) if it is not asked for.</summary>
-    (Tensor? X, Tensor? Gain) RmsNormBackward(Tensor gradient, Tensor x, Tensor gain, Tensor reciprocal, bool inputGradient, bool gainGradient);
+    (Tensor? X, Tensor? Weight) RmsNormBackward(Tensor gradient, Tensor x, Tensor weight, Tensor reciprocal, NormSpec norm, bool inputGradient, bool weightGradient);
 
     /// <summary>Rotates, in place, the first 2 * pairs dimensions of each head by its row's angles: pairs are (i, i + pairs).</summary>
     /// <param name="heads">[T, heads, d], possibly a view; changed.</param>
@@ -34,7 +34,7 @@ internal interface IKernels
     /// <param name="inverse">Rotate back: the derivative.</param>
     void Rotate(Tensor heads, Tensor cosine, Tensor sine, bool inverse);
 
-    /// <summary>softmax(q k / sqrt(d)) v within each span, causal.</summary>
+    /// <summary>softmax(cap(scale * q k)) v within each span, causal, within the window if there is one.</summary>
     /// <param name="queries">[Tq, H, d], possibly a view.</param>
     /// <param name="keys">[Tk, K, d], possibly a view.</param>
     /// <param name="values">[Tk, K, d], possibly a view.</param>

@@ -22,8 +22,8 @@ internal static class TorchAttention
             for (var start = 0; start < span.QueryCount; start += BlockRows)
             {
                 using var blockScope = torch.NewDisposeScope();
-                var block = new Block(span, start);
-                var probabilities = Probabilities(block, queries, keys, shape, out _);
+                var block = new Block(span, start, shape.Window);
+                var (probabilities, _, _) = Probabilities(block, queries, keys, shape);
                 var result = probabilities.bmm(block.Visible(values));
                 block.Rows(heads).copy_(Unstack(result, shape));
             }
@@ -49,14 +49,19 @@ internal static class TorchAttention
             for (var start = 0; start < span.QueryCount; start += BlockRows)
             {
                 using var blockScope = torch.NewDisposeScope();
-                var block = new Block(span, start);
-                var probabilities = Probabilities(block, queries, keys, shape, out var scaledQueries);
+                var block = new Block(span, start, shape.Window);
+                var (probabilities, scaledQueries, capped) = Probabilities(block, queries, keys, shape);
                 var output = Stack(block.Rows(heads), shape);
                 block.Visible(into.Values).add_(probabilities.transpose(1, 2).bmm(output));
 
                 var scores = output.bmm(block.Visible(values).transpose(1, 2));
                 var weighted = scores.mul(probabilities).sum(-1, keepdim: true);
                 scores.sub_(weighted).mul_(probabilities);
+                if (capped is not null)
+                {
+                    SoftCap.Backward(scores, capped);
+                }
+
                 block.Visible(into.Keys).add_(scores.transpose(1, 2).bmm(scaledQueries));
                 var queryGradient = scores.bmm(block.Visible(keys)).mul_(shape.Scale);
                 block.Rows(into.Queries).add_(Unstack(queryGradient, shape));
@@ -64,20 +69,35 @@ internal static class TorchAttention
         }
     }
 
-    private static Tensor Probabilities(Block block, Tensor queries, Tensor keys, AttentionShape shape, out Tensor scaledQueries)
+    /// <summary>Probabilities of a block, what they are made of, and tanh(score / cap) of every score if scores are capped.</summary>
+    private static (Tensor Probabilities, Tensor ScaledQueries, Tensor? Capped) Probabilities(Block block, Tensor queries, Tensor keys, AttentionShape shape)
     {
-        scaledQueries = Stack(block.Rows(queries), shape).mul_(shape.Scale);
+        var scaledQueries = Stack(block.Rows(queries), shape).mul_(shape.Scale);
         var scores = scaledQueries.bmm(block.Visible(keys).transpose(1, 2));
-        if (block.Count > 1)
+        Tensor? capped = null;
+        if (shape.SoftCap is { } cap)
         {
-            // Only the last Count columns hold keys that some query of the block may not see.
-            var future = torch.ones([block.Count, block.Count], dtype: ScalarType.Bool, device: queries.device).triu(1);
-            scores.view(shape.KeyValueHeads, shape.GroupSize, block.Count, block.VisibleCount)
-                .narrow(3, block.VisibleCount - block.Count, block.Count)
-                .masked_fill_(future, float.NegativeInfinity);
+            (scores, capped) = SoftCap.Forward(scores, cap);
         }
 
-        return Precision.IsWide(scores) ? scores.softmax(-1) : scores.softmax(-1, ScalarType.Float32).to(queries.dtype);
+        Hide(scores.view(shape.KeyValueHeads, shape.GroupSize, block.Count, block.VisibleCount), block);
+        return (Precision.IsWide(scores) ? scores.softmax(-1) : scores.softmax(-1, ScalarType.Float32).to(queries.dtype), scaledQueries, capped);
+    }
+
+    private static void Hide(Tensor scores, Block block)
+    {
+        if (block.Count > 1)
+        {
+            // Only the last Count columns hold keys that some query of the block may not see yet.
+            var future = torch.ones([block.Count, block.Count], dtype: ScalarType.Bool, device: scores.device).triu(1);
+            scores.narrow(3, block.VisibleCount - block.Count, block.Count).masked_fill_(future, float.NegativeInfinity);
+        }
+
+        if (block.LastHiddenOfFirst is { } column && column + block.Count > 0)
+        {
+            var past = torch.ones([block.Count, block.VisibleCount], dtype: ScalarType.Bool, device: scores.device).tril(column);
+            scores.masked_fill_(past, float.NegativeInfinity);
+        }
     }
 
     // [n, H, d] to a new [K, G n, d].
@@ -96,16 +116,24 @@ internal static class TorchAttention
         return stacked.view(shape.KeyValueHeads, shape.GroupSize, rows, shape.HeadDimension).permute(2, 0, 1, 3).reshape(rows, shape.Heads, shape.HeadDimension);
     }
 
-    /// <summary>Some query rows of a span, and the keys up to the last one they see.</summary>
-    private readonly record struct Block(AttentionSpan Span, int Start)
+    /// <summary>Some query rows of a span, and the keys from the first to the last one that any of them sees.</summary>
+    private readonly record struct Block(AttentionSpan Span, int Start, int? Window)
     {
         public int Count => Math.Min(BlockRows, Span.QueryCount - Start);
 
-        public int VisibleCount => Span.KeyCount - Span.QueryCount + Start + Count;
+        public int VisibleCount => FirstQuery + Count - FirstKey;
+
+        /// <summary>The last column that the window hides from the first query, each further query having one more; below 0 for none.</summary>
+        public int? LastHiddenOfFirst => FirstQuery - Window - FirstKey;
+
+        // Positions within the span's keys.
+        private int FirstQuery => Span.KeyCount - Span.QueryCount + Start;
+
+        private int FirstKey => Window is { } width ? Math.Max(0, FirstQuery - width + 1) : 0;
 
         public Tensor Rows(Tensor heads) => heads.narrow(0, Span.QueryStart + Start, Count);
 
         // [m, K, d] seen as [K, m, d].
-        public Tensor Visible(Tensor keysOrValues) => keysOrValues.narrow(0, Span.KeyStart, VisibleCount).transpose(0, 1);
+        public Tensor Visible(Tensor keysOrValues) => keysOrValues.narrow(0, Span.KeyStart + FirstKey, VisibleCount).transpose(0, 1);
     }
 }

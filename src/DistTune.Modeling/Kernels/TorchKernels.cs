@@ -1,5 +1,4 @@
 // Shapes: T rows, D width, I feed-forward width, V vocabulary, R rank.
-using System.Diagnostics;
 using DistTune.Core.Models;
 using DistTune.Modeling.Decoders;
 
@@ -9,33 +8,40 @@ namespace DistTune.Modeling.Kernels;
 internal sealed class TorchKernels : IKernels
 {
     /// <inheritdoc/>
-    public (Tensor Y, Tensor Reciprocal) RmsNorm(Tensor x, Tensor gain, double epsilon)
+    public (Tensor Y, Tensor Reciprocal) RmsNorm(Tensor x, Tensor weight, NormSpec norm)
     {
         using var scope = torch.NewDisposeScope();
         var wide = Precision.Wide(x);
-        var reciprocal = wide.square().mean([-1], keepdim: true).add_(epsilon).rsqrt();
+        var reciprocal = wide.square().mean([-1], keepdim: true).add_(norm.Epsilon).rsqrt();
         var normed = wide.mul(reciprocal);
-        // A narrower type is rounded before the gain, as in the reference implementation.
-        var y = Precision.IsWide(x) ? normed.mul_(gain) : normed.to(x.dtype).mul_(gain);
+        // As in the reference implementations: with the plain gain a narrower type is rounded before the product, otherwise after it.
+        var y = Precision.IsWide(x) || norm.OnePlusWeight ? normed.mul_(Gain(weight, normed, norm)).to(x.dtype) : normed.to(x.dtype).mul_(weight);
         return (y.MoveToOuterDisposeScope(), reciprocal.MoveToOuterDisposeScope());
     }
 
     /// <inheritdoc/>
-    public (Tensor? X, Tensor? Gain) RmsNormBackward(Tensor gradient, Tensor x, Tensor gain, Tensor reciprocal, bool inputGradient, bool gainGradient)
+    public (Tensor? X, Tensor? Weight) RmsNormBackward(
+        Tensor gradient,
+        Tensor x,
+        Tensor weight,
+        Tensor reciprocal,
+        NormSpec norm,
+        bool inputGradient,
+        bool weightGradient)
     {
         using var scope = torch.NewDisposeScope();
         var g = Precision.Wide(gradient);
         var normed = Precision.Wide(x).mul(reciprocal);
-        var gainResult = gainGradient ? g.mul(normed).sum(dim: 0) : null;
+        var weightResult = weightGradient ? g.mul(normed).reshape(-1, weight.shape[0]).sum(dim: 0) : null;
         Tensor? result = null;
         if (inputGradient)
         {
-            var scaled = g.mul(gain);
+            var scaled = g.mul(Gain(weight, g, norm));
             var projected = scaled.mul(normed).mean([-1], keepdim: true);
             result = scaled.addcmul_(normed, projected, -1).mul_(reciprocal).to(x.dtype);
         }
 
-        return (result?.MoveToOuterDisposeScope(), gainResult?.MoveToOuterDisposeScope());
+        return (result?.MoveToOuterDisposeScope(), weightResult?.MoveToOuterDisposeScope());
     }
 
     /// <inheritdoc/>
@@ -74,12 +80,7 @@ internal sealed class TorchKernels : IKernels
     {
         using var scope = torch.NewDisposeScope();
         var (gate, up) = Halves(gateUp);
-        var activated = activation switch
-        {
-            Activation.Silu => gate.sigmoid().mul_(gate),
-            _ => throw new UnreachableException($"No kernel for the activation {activation}."),
-        };
-        return activated.mul_(up).MoveToOuterDisposeScope();
+        return TorchActivation.Apply(gate, activation).mul_(up).MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>
@@ -89,19 +90,9 @@ internal sealed class TorchKernels : IKernels
         var (gate, up) = Halves(gateUp);
         var result = torch.empty(gateUp.shape, dtype: gateUp.dtype, device: gateUp.device);
         var (gateResult, upResult) = Halves(result);
-        switch (activation)
-        {
-            case Activation.Silu:
-                // d silu = sigmoid + silu (1 - sigmoid).
-                var sigmoid = gate.sigmoid();
-                var silu = sigmoid.mul(gate);
-                upResult.copy_(silu.mul(gradient));
-                gateResult.copy_(silu.addcmul_(silu, sigmoid, -1).add_(sigmoid).mul_(up).mul_(gradient));
-                break;
-            default:
-                throw new UnreachableException($"No kernel for the activation {activation}.");
-        }
-
+        var (value, slope) = TorchActivation.WithSlope(gate, activation);
+        upResult.copy_(value.mul_(gradient));
+        gateResult.copy_(slope.mul_(up).mul_(gradient));
         return result.MoveToOuterDisposeScope();
     }
 
@@ -232,6 +223,8 @@ internal sealed class TorchKernels : IKernels
             }
         }
     }
+
+    private static Tensor Gain(Tensor weight, Tensor like, NormSpec norm) => norm.OnePlusWeight ? weight.to(like.dtype).add(1) : weight;
 
     private static (Tensor Gate, Tensor Up) Halves(Tensor gateUp)
     {

@@ -17,7 +17,7 @@ internal sealed class MicroBatchPass(BaseModel model, DecoderModules modules, bo
 {
     private readonly IKernels _kernels = model.Kernels;
     private readonly Decoder _decoder = new(model.Spec, modules, model.ComputeType);
-    private readonly TokenLoss _loss = new(model.Kernels);
+    private readonly TokenLoss _loss = new(model.Kernels, model.Spec.LogitSoftCap);
 
     /// <summary>Seconds of all forward passes so far.</summary>
     public double ForwardSeconds { get; private set; }
@@ -183,7 +183,7 @@ internal sealed class MicroBatchPass(BaseModel model, DecoderModules modules, bo
         if (gradient is not null && modules.EmbeddingEntry is { } entry)
         {
             var embedding = torch.zeros(modules.Embedding.shape, dtype: ScalarType.Float32, device: model.Device);
-            embedding.index_add_(0, rows.Ids, gradient.to(ScalarType.Float32), 1);
+            embedding.index_add_(0, rows.Ids, gradient.to(ScalarType.Float32), model.Spec.EmbeddingScale);
             collector.Add(entry, embedding);
         }
     }

@@ -9,7 +9,9 @@ namespace DistTune.Modeling.Objectives;
 /// Summed negative log-likelihood of the trained tokens. Forward and backward run chunk by chunk, so that logits of only a chunk of
 /// rows exist at a time, and of rows without a trained token never.
 /// </summary>
-internal sealed class TokenLoss(IKernels kernels)
+/// <param name="kernels">The arithmetic.</param>
+/// <param name="softCap">c of logits c * tanh(logit / c); null leaves them.</param>
+internal sealed class TokenLoss(IKernels kernels, double? softCap)
 {
     private const long ChunkLogits = 1 << 24;
 
@@ -32,11 +34,16 @@ internal sealed class TokenLoss(IKernels kernels)
             var count = Math.Min(chunk, targets.Count - start);
             var rows = normed.narrow(0, start, count);
             var (output, reduced) = kernels.Linear(rows, wide, residual: null);
-            var logits = Precision.Wide(output);
+            var (logits, capped) = softCap is { } cap ? SoftCap.Forward(Precision.Wide(output), cap) : (Precision.Wide(output), null);
             var losses = kernels.CrossEntropy(logits, targets.Tokens.narrow(0, start, count), labelSmoothing: 0, gradient: gradients is not null);
             sum += HostMemory.Doubles(losses).Sum();
             if (gradients is not null)
             {
+                if (capped is not null)
+                {
+                    SoftCap.Backward(logits, capped);
+                }
+
                 var gradient = kernels.LinearBackward(logits.to(normed.dtype), wide, rows, reduced, inputGradient: true, gradients);
                 result!.narrow(0, start, count).copy_(gradient!);
             }

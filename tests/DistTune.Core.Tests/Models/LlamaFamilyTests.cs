@@ -69,8 +69,10 @@ public sealed class LlamaFamilyTests
 
     [Theory]
     [InlineData("architectures", """["MambaForCausalLM"]""", "MambaForCausalLM", "LlamaForCausalLM")]
-    [InlineData("hidden_act", "\"relu\"", "relu", "silu")]
-    [InlineData("rope_scaling", """{"rope_type":"yarn","factor":2.0}""", "yarn", "default, linear, llama3")]
+    [InlineData("architectures", """["Qwen2MoeForCausalLM"]""", "Qwen2MoeForCausalLM", "The nearest is 'Qwen2ForCausalLM'")]
+    [InlineData("hidden_act", "\"mish\"", "mish", "silu")]
+    [InlineData("rope_scaling", """{"rope_type":"ntk","factor":2.0}""", "ntk", "default, linear, dynamic, llama3, longrope, yarn")]
+    [InlineData("rope_scaling", """{"rope_type":"lama3","factor":2.0}""", "lama3", "The nearest is 'llama3'")]
     [InlineData("rope_interleaved", "true", "rope_interleaved", "false")]
     [InlineData("partial_rotary_factor", "0.5", "partial_rotary_factor", "1")]
     [InlineData("quantization_config", """{"bits":4}""", "quantization_config", "GGUF")]

@@ -1,4 +1,5 @@
 // Shapes: T rows, D width.
+using DistTune.Core.Models;
 using DistTune.Modeling;
 using DistTune.Modeling.Kernels;
 
@@ -33,44 +34,53 @@ internal sealed class RmsNormGolden : IGoldenKind
             throw new GoldenUnsupportedException("a layer with x, weight and y that is not a norm");
         }
 
-        var epsilon = Epsilons.MinBy(candidate => Error(file, x, UsedGain(file, x, candidate), candidate));
-        var gain = UsedGain(file, x, epsilon);
-        if (Error(file, x, stored, epsilon) <= LayerFile.Tolerance)
-        {
-            gain = stored;
-        }
-        else if (IsRoundingOf(gain.sub(1), stored))
-        {
-            throw new GoldenUnsupportedException("a norm whose gain is one plus its weight");
-        }
-        else if (!IsRoundingOf(gain, stored))
-        {
-            // Nothing explains y: report how far off the stored gain is.
-            gain = stored;
-        }
-
-        Compare(file, x, gain, epsilon, meter);
-        CompareNarrow(file, x, stored, epsilon, meter);
+        var epsilon = Epsilons.MinBy(candidate => Error(file, x, UsedGain(file, x, candidate), new NormSpec(candidate)));
+        var (norm, weight) = Explain(file, x, stored, epsilon);
+        Compare(file, x, weight, norm, meter);
+        CompareNarrow(file, x, stored, norm, meter);
         return Task.CompletedTask;
     }
 
-    private static void Compare(LayerFile file, Tensor x, Tensor gain, double epsilon, ErrorMeter meter)
+    /// <summary>How the gain follows from the stored weight, and the weight before it was rounded, if it was.</summary>
+    private static (NormSpec Norm, Tensor Weight) Explain(LayerFile file, Tensor x, Tensor stored, double epsilon)
+    {
+        NormSpec[] kinds = [new(epsilon), new(epsilon, OnePlusWeight: true)];
+        if (Array.Find(kinds, kind => Error(file, x, stored, kind) <= LayerFile.Tolerance) is { } exact)
+        {
+            return (exact, stored);
+        }
+
+        var gain = UsedGain(file, x, epsilon);
+        foreach (var kind in kinds)
+        {
+            var weight = kind.OnePlusWeight ? gain.sub(1) : gain;
+            if (IsRoundingOf(weight, stored))
+            {
+                return (kind, weight);
+            }
+        }
+
+        // Nothing explains y: report how far off the stored gain is.
+        return (kinds[0], stored);
+    }
+
+    private static void Compare(LayerFile file, Tensor x, Tensor gain, NormSpec norm, ErrorMeter meter)
     {
         var kernels = new TorchKernels();
-        var (y, reciprocal) = kernels.RmsNorm(x, gain, epsilon);
+        var (y, reciprocal) = kernels.RmsNorm(x, gain, norm);
         file.Compare(meter, "y", y);
-        var (xGradient, gainGradient) = kernels.RmsNormBackward(file.Rows("grad_y"), x, gain, reciprocal, inputGradient: true, gainGradient: true);
+        var (xGradient, gainGradient) = kernels.RmsNormBackward(file.Rows("grad_y"), x, gain, reciprocal, norm, inputGradient: true, weightGradient: true);
         file.Compare(meter, "grad_x", xGradient!);
         var isRounded = file.File.Floats("grad_weight").All(value => (BitConverter.SingleToUInt32Bits(value) & 0xFFFF) == 0);
         CompareRounded(meter, "grad_weight", HostMemory.Download(gainGradient!), file.File.Floats("grad_weight"), isRounded ? HalfStep : 0);
     }
 
-    private static void CompareNarrow(LayerFile file, Tensor x, Tensor gain, double epsilon, ErrorMeter meter)
+    private static void CompareNarrow(LayerFile file, Tensor x, Tensor gain, NormSpec norm, ErrorMeter meter)
     {
         const string name = "y_bf16_input_and_weight";
         if (file.File.Has(name))
         {
-            var (narrow, _) = new TorchKernels().RmsNorm(x.to(ScalarType.BFloat16), gain.to(ScalarType.BFloat16), epsilon);
+            var (narrow, _) = new TorchKernels().RmsNorm(x.to(ScalarType.BFloat16), gain.to(ScalarType.BFloat16), norm);
             CompareRounded(meter, name, HostMemory.Download(narrow), file.File.Floats(name), WholeStep);
         }
     }
@@ -89,7 +99,7 @@ internal sealed class RmsNormGolden : IGoldenKind
     /// <summary>The gain [D] that explains y best, by least squares over the rows.</summary>
     private static Tensor UsedGain(LayerFile file, Tensor x, double epsilon)
     {
-        var (normed, _) = new TorchKernels().RmsNorm(x, torch.ones([x.shape[1]]), epsilon);
+        var (normed, _) = new TorchKernels().RmsNorm(x, torch.ones([x.shape[1]]), new NormSpec(epsilon));
         return file.Rows("y").mul(normed).sum(dim: 0).div(normed.square().sum(dim: 0));
     }
 
@@ -99,9 +109,9 @@ internal sealed class RmsNormGolden : IGoldenKind
         return exact.Zip(rounded).All(pair => Math.Abs((double)pair.First - pair.Second) <= (HalfStep * Math.Abs(pair.Second)) + LayerFile.Tolerance);
     }
 
-    private static double Error(LayerFile file, Tensor x, Tensor gain, double epsilon)
+    private static double Error(LayerFile file, Tensor x, Tensor weight, NormSpec norm)
     {
-        var (y, _) = new TorchKernels().RmsNorm(x, gain, epsilon);
+        var (y, _) = new TorchKernels().RmsNorm(x, weight, norm);
         var meter = new ErrorMeter();
         file.Compare(meter, "y", y);
         return meter.LargestError!.Value;

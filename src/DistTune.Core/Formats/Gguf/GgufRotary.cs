@@ -10,6 +10,7 @@ internal static class GgufRotary
     private const double HighFrequencyFactor = 4;
     private const int OriginalPositions = 8192;
     private const double Tolerance = 1e-4;
+    private const string UseFolder = "Use the model's Hugging Face folder instead.";
 
     /// <summary>The scaling, or null if frequencies are not stretched.</summary>
     /// <param name="file">The file.</param>
@@ -28,7 +29,15 @@ internal static class GgufRotary
         var metadata = file.Metadata;
         var type = metadata.FindString($"{architecture}.rope.scaling.type") ?? "linear";
         var factor = metadata.FindNumber($"{architecture}.rope.scaling.factor") ?? metadata.FindNumber($"{architecture}.rope.scale_linear") ?? 1;
-        return type == "none" || (type == "linear" && factor is 0 or 1) ? null : new JsonObject { ["factor"] = factor, ["rope_type"] = type };
+        return type switch
+        {
+            "none" => null,
+            "linear" => factor is 0 or 1 ? null : new JsonObject { ["factor"] = factor, ["rope_type"] = type },
+            // The file's words for the other kinds leave out what config.json says of them.
+            _ => throw new DistTuneException(
+                FaultKind.Configuration,
+                $"{file.Path}: {architecture}.rope.scaling.type is '{type}', which cannot be read from a GGUF file. Supported: linear, none. {UseFolder}"),
+        };
     }
 
     private static JsonObject Llama3(GgufFile file, int headDimension, double theta, GgufTensor tensor)
@@ -54,7 +63,7 @@ internal static class GgufRotary
                 throw FileFault.Of(
                     file.Path,
                     FormattableString.Invariant($"the rotary factors in '{tensor.Name}' are not those of Llama 3's scaling ({LowFrequencyFactor}, {HighFrequencyFactor}, {OriginalPositions}): factor {i} is {stored[i]} instead of {expected[i]}"),
-                    "Use the model's Hugging Face folder instead.");
+                    UseFolder);
             }
         }
 
