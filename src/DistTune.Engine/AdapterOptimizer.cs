@@ -13,6 +13,15 @@ internal sealed class AdapterOptimizer(RunPlan plan)
     private readonly AdamW _adamW = new(plan.Layout, plan.Optimizer);
     private readonly LearningRateSchedule _schedule = new(plan.Schedule);
 
+    /// <summary>The moving average of gradients.</summary>
+    public ReadOnlyMemory<float> FirstMoment => _adamW.FirstMoment;
+
+    /// <summary>The moving average of squared gradients.</summary>
+    public ReadOnlyMemory<float> SecondMoment => _adamW.SecondMoment;
+
+    /// <summary>Puts back what was saved after a number of steps.</summary>
+    public void Restore(int step, ReadOnlySpan<float> firstMoment, ReadOnlySpan<float> secondMoment) => _adamW.Restore(step, firstMoment, secondMoment);
+
     /// <summary>Takes the step. The gradient is of the loss sum and is divided in place.</summary>
     /// <returns>The next version; unusable if <see cref="OptimizerStepResult.NonFinite"/> is not -1.</returns>
     public OptimizerStepResult Step(int step, AdapterVersion adapter, Span<float> gradient, long trainedTokens)

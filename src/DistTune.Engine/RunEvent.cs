@@ -8,7 +8,11 @@ namespace DistTune.Engine;
 public abstract record RunEvent(string RunId);
 
 /// <summary>The first groups are about to be handed out.</summary>
-public sealed record RunStarted(string RunId, int Steps, int StepsPerEpoch, int Workers, long Parameters) : RunEvent(RunId);
+public sealed record RunStarted(string RunId, int Steps, int StepsPerEpoch, int Workers, long Parameters) : RunEvent(RunId)
+{
+    /// <summary>Steps that were taken before this process began; null if the run starts with it.</summary>
+    public int? ResumedAt { get; init; }
+}
 
 /// <summary>One group's share of a step.</summary>
 /// <param name="Worker">Who computed it.</param>
@@ -31,7 +35,7 @@ public sealed record GroupReport(string Worker, int Rank, long TrainedTokens, lo
 /// <param name="ElapsedSeconds">Wall time since the run started.</param>
 /// <param name="ReduceSeconds">Time spent adding gradients.</param>
 /// <param name="OptimizerSeconds">Time of division, norm, clip, optimizer and hashes.</param>
-/// <param name="Groups">The groups, in plan order.</param>
+/// <param name="Groups">The groups that this process took, in plan order.</param>
 public sealed record StepFinished(
     string RunId,
     StepCommitted Record,
@@ -44,7 +48,11 @@ public sealed record StepFinished(
     double ElapsedSeconds,
     double ReduceSeconds,
     double OptimizerSeconds,
-    ImmutableArray<GroupReport> Groups) : RunEvent(RunId);
+    ImmutableArray<GroupReport> Groups) : RunEvent(RunId)
+{
+    /// <summary>Steps that were taken before this process began.</summary>
+    public int ResumedAt { get; init; }
+}
 
 /// <summary>The adapter was measured.</summary>
 /// <param name="RunId">The run.</param>

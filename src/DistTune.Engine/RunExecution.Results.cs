@@ -1,5 +1,6 @@
 using System.Globalization;
 using DistTune.Core.Training;
+using DistTune.Engine.Storage;
 
 namespace DistTune.Engine;
 
@@ -12,7 +13,7 @@ public sealed partial class RunExecution
         Grant grant;
         lock (_gate)
         {
-            if (_work is not { } work || _run.Stage is not { } stage || work.TryLease(worker, Usual(stage.Kind)) is not { } leased)
+            if (_suspended is not null || _work is not { } work || _run.Stage is not { } stage || work.TryLease(worker, Usual(stage.Kind)) is not { } leased)
             {
                 return null;
             }
@@ -67,7 +68,17 @@ public sealed partial class RunExecution
     internal SubmitVerdict Submit(
         WorkerSession worker, GrantReference reference, GroupOutcome outcome, GradientUpload? upload, string? gradientSha256)
     {
-        var verdict = SubmitOnce(worker, reference, outcome, upload, gradientSha256);
+        SubmitVerdict verdict;
+        try
+        {
+            verdict = SubmitOnce(worker, reference, outcome, upload, gradientSha256);
+        }
+        catch (RunStorageException fault)
+        {
+            Suspend(fault);
+            verdict = new SubmitVerdict(SubmitStatus.Stale, fault.Message);
+        }
+
         if (verdict.Status == SubmitStatus.Invalid)
         {
             Reject(worker, reference, verdict.Reason);
@@ -86,6 +97,7 @@ public sealed partial class RunExecution
     /// <summary>Takes back a group from a worker that could not compute it.</summary>
     internal void Reject(WorkerSession worker, GrantReference reference, string reason)
     {
+        var failure = default(string);
         lock (_gate)
         {
             if (StaleReason(reference) is null && _work!.Find(reference.Group) is { Done: false } work)
@@ -94,11 +106,15 @@ public sealed partial class RunExecution
                 _events.Enqueue(new GroupReleased(Plan.RunId, reference.Group, worker.Name, reason));
                 if (++work.Failures >= _options.AttemptsPerGroup)
                 {
-                    FailUnderGate(string.Create(
-                        CultureInfo.InvariantCulture,
-                        $"The {reference.Group} failed {work.Failures} times, last on worker {worker.Name}: {reason}"));
+                    failure = string.Create(
+                        CultureInfo.InvariantCulture, $"The {reference.Group} failed {work.Failures} times, last on worker {worker.Name}: {reason}");
                 }
             }
+        }
+
+        if (failure is not null)
+        {
+            Fail(failure);
         }
 
         Publish();
@@ -187,10 +203,18 @@ public sealed partial class RunExecution
             return new SubmitVerdict(SubmitStatus.Invalid, $"the gradient's SHA-256 is {sha256}, the worker sent {gradientSha256}");
         }
 
-        return Take(worker, reference, outcome, upload, ResultDigest.Of(outcome, sha256));
+        // Durable before it is taken, and outside of the gate: the bytes of one result never wait for those of another.
+        SpoolPlace? spooled = upload is null || IsDone(reference.Group) ? null : _store?.Spool(upload.Values);
+        var verdict = Take(worker, reference, outcome, upload, ResultDigest.Of(outcome, sha256), spooled);
+        if (verdict.Status != SubmitStatus.Accepted && spooled is { } place)
+        {
+            _store!.Free(place);
+        }
+
+        return verdict;
     }
 
-    private SubmitVerdict Take(WorkerSession worker, GrantReference reference, GroupOutcome outcome, GradientUpload? upload, string digest)
+    private SubmitVerdict Take(WorkerSession worker, GrantReference reference, GroupOutcome outcome, GradientUpload? upload, string digest, SpoolPlace? spooled)
     {
         ReductionTree? reduction;
         lock (_gate)
@@ -205,7 +229,12 @@ public sealed partial class RunExecution
                 return Compare(first, worker, digest);
             }
 
-            Record(new GroupDone(reference.Group, reference.Attempt, worker.Name, digest, outcome));
+            if (_store is not null && upload is not null && spooled is null)
+            {
+                return new SubmitVerdict(SubmitStatus.Stale, "the result it was compared with is gone");
+            }
+
+            Record(new GroupDone(reference.Group, reference.Attempt, worker.Name, digest, outcome) { Spool = spooled });
             _work!.Finish(_work.Find(reference.Group)!, worker, reference.Attempt, outcome);
             reduction = _reduction;
         }
@@ -249,6 +278,11 @@ public sealed partial class RunExecution
 
     private string? StaleReason(GrantReference reference)
     {
+        if (_suspended is not null)
+        {
+            return "the run's folder cannot be written; the coordinator stops and comes back";
+        }
+
         if (reference.Term != _run.Term)
         {
             return string.Create(CultureInfo.InvariantCulture, $"the term is {_run.Term}, the message has {reference.Term}");
@@ -263,6 +297,8 @@ public sealed partial class RunExecution
             ? null
             : $"the adapter is {stage.AdapterSha256}, the message has {reference.AdapterSha256}";
     }
+
+    private bool IsDone(GroupKey group) => Run.Stage?.Done.ContainsKey(group) == true;
 
     private TimeSpan Usual(StageKind kind) => _usualDuration.GetValueOrDefault(kind);
 }

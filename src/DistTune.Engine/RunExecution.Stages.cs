@@ -92,6 +92,8 @@ public sealed partial class RunExecution
         // The stage is complete and nothing else touches the root, so the long work is done outside of the gate.
         var outcomes = stage.Results.Select(done => done.Outcome).ToList();
         var tokens = outcomes.Sum(outcome => outcome.TrainedTokens);
+        // Kept before it is divided: a restart takes the same step again from it.
+        _store?.KeepRedo(_run, gradient);
         var started = _time.GetTimestamp();
         var result = _optimizer.Step(stage.Step, _adapter, gradient, tokens);
         var optimizerTime = _time.GetElapsedTime(started);
@@ -129,6 +131,7 @@ public sealed partial class RunExecution
             CloseWork(stage.Kind, work);
         }
 
+        _store?.ForgetSpooled(stage.Done.Values);
         return true;
     }
 
@@ -144,7 +147,10 @@ public sealed partial class RunExecution
         _time.GetElapsedTime(_started).TotalSeconds,
         reduce.TotalSeconds,
         optimizer.TotalSeconds,
-        [.. work.Reports]);
+        [.. work.Reports])
+    {
+        ResumedAt = _resumedAt,
+    };
 
     private void CloseWork(StageKind kind, StageWork work)
     {
@@ -156,8 +162,9 @@ public sealed partial class RunExecution
 
     private void AnnounceStart(int step)
     {
-        if (step == 0)
+        if (step == 0 && !_announced)
         {
+            _announced = true;
             _started = _time.GetTimestamp();
             _events.Enqueue(new RunStarted(Plan.RunId, Plan.Steps, Plan.StepsPerEpoch, _workers(), Plan.Layout.ParameterCount));
         }

@@ -3,6 +3,8 @@ using System.Diagnostics;
 using System.Globalization;
 using DistTune.Core;
 using DistTune.Core.Training;
+using DistTune.Engine.Journal;
+using DistTune.Engine.Storage;
 
 namespace DistTune.Engine;
 
@@ -26,24 +28,49 @@ public sealed partial class RunExecution
     private readonly BufferPool _pool;
     private readonly AdapterOptimizer _optimizer;
     private readonly Dictionary<StageKind, TimeSpan> _usualDuration = [];
-    private TrainingRun _run = TrainingRun.Empty;
+    private readonly RunStore? _store;
+    private TrainingRun _run;
     private AdapterVersion _adapter;
+    private RunStorageException? _suspended;
     private StageWork? _work;
     private ReductionTree? _reduction;
     private Activity? _span;
     private long _started;
+    private int _resumedAt;
+    private bool _announced;
 
+    /// <summary>A run that is kept nowhere: its records begin here.</summary>
     internal RunExecution(RunPlan plan, AdapterVersion adapter, IRunJournal journal, IRunObserver observer, RunHost host)
+        : this(plan, new RunStart(TrainingRun.Empty, adapter, new AdapterOptimizer(plan)), journal, observer, host)
     {
-        if (adapter.Values.Length != plan.Layout.Length)
+        Record(new RunOpened(plan.RunId, plan.Hashes, adapter.Sha256) { Settings = plan.Settings });
+        Record(new TermBegun(_options.Term));
+    }
+
+    /// <summary>A run on disk: it goes on where its journal stands.</summary>
+    internal RunExecution(RunStore store, IRunObserver observer, RunHost host)
+        : this(store.Plan, store.Start, store, observer, host)
+    {
+        _store = store;
+        if (store.Resumed)
+        {
+            GoOn();
+        }
+    }
+
+    private RunExecution(RunPlan plan, RunStart start, IRunJournal journal, IRunObserver observer, RunHost host)
+    {
+        if (start.Adapter.Values.Length != plan.Layout.Length)
         {
             throw new DistTuneException(FaultKind.Failed, string.Create(
                 CultureInfo.InvariantCulture,
-                $"The initial adapter of run {plan.RunId} has {adapter.Values.Length} values, its layout {plan.Layout.Length}."));
+                $"The initial adapter of run {plan.RunId} has {start.Adapter.Values.Length} values, its layout {plan.Layout.Length}."));
         }
 
         Plan = plan;
-        _adapter = adapter;
+        _run = start.Run;
+        _adapter = start.Adapter;
+        _optimizer = start.Optimizer;
         _journal = journal;
         _observer = observer;
         _options = host.Options;
@@ -51,9 +78,6 @@ public sealed partial class RunExecution
         _workers = host.Workers;
         _workAppeared = host.WorkAppeared;
         _pool = new BufferPool(plan.Layout);
-        _optimizer = new AdapterOptimizer(plan);
-        Record(new RunOpened(plan.RunId, plan.Hashes, adapter.Sha256));
-        Record(new TermBegun(_options.Term));
     }
 
     /// <summary>What the run was resolved to.</summary>
@@ -67,6 +91,7 @@ public sealed partial class RunExecution
 
     /// <summary>Drives the run to its end.</summary>
     /// <exception cref="DistTuneException">The run failed; the message names step, group and worker.</exception>
+    /// <exception cref="RunStorageException">The run's folder cannot be written, or another coordinator has the run: it has not ended.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled; the run has not ended.</exception>
     public async Task<RunResult> RunAsync(CancellationToken cancellationToken)
     {
@@ -77,6 +102,11 @@ public sealed partial class RunExecution
             if (Run.Ended)
             {
                 break;
+            }
+
+            if (Volatile.Read(ref _suspended) is { } fault)
+            {
+                throw fault;
             }
 
             await next.WaitAsync(cancellationToken).ConfigureAwait(false);
@@ -96,9 +126,17 @@ public sealed partial class RunExecution
     {
         lock (_advancing)
         {
-            while (AdvanceOnce())
+            try
             {
-                Publish();
+                while (AdvanceOnce())
+                {
+                    SnapshotIfDue();
+                    Publish();
+                }
+            }
+            catch (RunStorageException fault)
+            {
+                Suspend(fault);
             }
         }
 
@@ -111,12 +149,26 @@ public sealed partial class RunExecution
     /// <summary>Ends the run as failed.</summary>
     internal void Fail(string reason)
     {
-        lock (_gate)
+        try
         {
-            FailUnderGate(reason);
+            lock (_gate)
+            {
+                FailUnderGate(reason);
+            }
+        }
+        catch (RunStorageException fault)
+        {
+            Suspend(fault);
         }
 
         Publish();
+        Wake();
+    }
+
+    // Nothing is acknowledged or handed out from now on: what is on disk is unknown until it is read again.
+    private void Suspend(RunStorageException fault)
+    {
+        Interlocked.CompareExchange(ref _suspended, fault, null);
         Wake();
     }
 
@@ -129,6 +181,11 @@ public sealed partial class RunExecution
     private bool AdvanceOnce()
     {
         RunAction action;
+        if (Volatile.Read(ref _suspended) is not null)
+        {
+            return false;
+        }
+
         lock (_gate)
         {
             action = RunDecision.Next(_run, Plan, _workers(), _options.WorkersToStart);

@@ -13,7 +13,14 @@ public abstract record RunRecord;
 /// <param name="RunId">The run's identity.</param>
 /// <param name="Hashes">What the result depends on.</param>
 /// <param name="AdapterSha256">The adapter it starts from.</param>
-public sealed record RunOpened(string RunId, RunHashes Hashes, string AdapterSha256) : RunRecord;
+public sealed record RunOpened(string RunId, RunHashes Hashes, string AdapterSha256) : RunRecord
+{
+    /// <summary>The configuration's fields that can change the result, so that a refusal can name the one that differs.</summary>
+    public ImmutableArray<KeyValuePair<string, string>> Settings { get; init; } = [];
+
+    /// <summary>Which launch opened it; a process that is started again within the same launch goes on, whatever it was told at first.</summary>
+    public string Launch { get; init; } = string.Empty;
+}
 
 /// <summary>A coordinator took the run over. Messages of a lower term are refused.</summary>
 public sealed record TermBegun(long Term) : RunRecord;
@@ -41,7 +48,19 @@ public sealed record StageOpened(StageKind Kind, int Step, string AdapterSha256,
 /// <param name="Worker">Who computed it.</param>
 /// <param name="Digest">SHA-256 of everything in the result that must reproduce (<see cref="ResultDigest"/>).</param>
 /// <param name="Outcome">Sums, counts and continuations.</param>
-public sealed record GroupDone(GroupKey Group, int Attempt, string Worker, string Digest, GroupOutcome Outcome) : RunRecord;
+public sealed record GroupDone(GroupKey Group, int Attempt, string Worker, string Digest, GroupOutcome Outcome) : RunRecord
+{
+    /// <summary>Where the gradient is spooled; null for groups without one and for runs that keep nothing.</summary>
+    public SpoolPlace? Spool { get; init; }
+}
+
+/// <summary>Where a group's gradient lies until its step is committed.</summary>
+/// <param name="Term">The term whose spool file it is.</param>
+/// <param name="Offset">First byte.</param>
+public readonly record struct SpoolPlace(long Term, long Offset);
+
+/// <summary>An accepted result is not used after all: what was spooled of it cannot be read, or its worker lied.</summary>
+public sealed record GroupReopened(GroupKey Group, string Reason) : RunRecord;
 
 /// <summary>A second result of a group differed from the first: one of two workers does not compute what the plan says.</summary>
 public sealed record DeterminismViolated(GroupKey Group, string FirstWorker, string FirstDigest, string SecondWorker, string SecondDigest) : RunRecord;
@@ -78,3 +97,14 @@ public sealed record RunFinished(string AdapterSha256) : RunRecord;
 /// <summary>The run cannot go on.</summary>
 /// <param name="Reason">Names the step, the group and the worker where they are known.</param>
 public sealed record RunFailed(string Reason) : RunRecord;
+
+/// <summary>Adapter and optimizer are kept as they were after a number of steps.</summary>
+/// <param name="Step">Optimizer steps taken.</param>
+/// <param name="ManifestSha256">SHA-256 of the snapshot's manifest, which has the hashes of its files.</param>
+public sealed record SnapshotTaken(int Step, string ManifestSha256) : RunRecord;
+
+/// <summary>The run goes on from a snapshot that somebody named; what the journal says of later steps counts no more.</summary>
+/// <param name="Source">The snapshot's folder.</param>
+/// <param name="Steps">The steps up to it.</param>
+/// <param name="Measurements">The measurements up to it.</param>
+public sealed record RunRestored(string Source, ImmutableArray<StepCommitted> Steps, ImmutableArray<MeasurementClosed> Measurements) : RunRecord;

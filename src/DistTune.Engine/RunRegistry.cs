@@ -35,8 +35,8 @@ public sealed class RunRegistry : IDisposable
         _sweeper = time.CreateTimer(_ => Sweep(), null, period, period);
     }
 
-    /// <summary>The coordinator's term.</summary>
-    public long Term => _options.Term;
+    /// <summary>The coordinator's term: the highest of its runs'.</summary>
+    public long Term => Math.Max(_options.Term, _runs.Select(run => run.Run.Term).DefaultIfEmpty().Max());
 
     /// <summary>The runs, in the order they were added.</summary>
     public IReadOnlyList<RunExecution> Runs => _runs;
@@ -53,13 +53,29 @@ public sealed class RunRegistry : IDisposable
     {
         ArgumentNullException.ThrowIfNull(plan);
         ArgumentNullException.ThrowIfNull(initialAdapter);
-        var host = new RunHost(_options, _time, () => _sessions.Values.Count(session => session.Fingerprint.BaseSha256 == plan.Hashes.Base), _workAppeared.Raise);
-        var run = new RunExecution(plan, initialAdapter, journal, observer, host);
+        return Add(new RunExecution(plan, initialAdapter, journal, observer, HostFor(plan)));
+    }
+
+    /// <summary>Adds a run that is kept on disk; it goes on where it stands.</summary>
+    /// <param name="store">The run, opened; stays the caller's.</param>
+    /// <param name="observer">Sees the progress.</param>
+    /// <exception cref="DistTuneException">There is a run of that id, or what is on disk contradicts the plan.</exception>
+    public RunExecution Add(RunStore store, IRunObserver observer)
+    {
+        ArgumentNullException.ThrowIfNull(store);
+        return Add(new RunExecution(store, observer, HostFor(store.Plan)));
+    }
+
+    private RunHost HostFor(RunPlan plan) =>
+        new(_options, _time, () => _sessions.Values.Count(session => session.Fingerprint.BaseSha256 == plan.Hashes.Base), _workAppeared.Raise);
+
+    private RunExecution Add(RunExecution run)
+    {
         lock (_gate)
         {
-            if (_runs.Exists(other => other.Plan.RunId == plan.RunId))
+            if (_runs.Exists(other => other.Plan.RunId == run.Plan.RunId))
             {
-                throw new DistTuneException(FaultKind.Configuration, $"There is a run '{plan.RunId}' already; give the new one another run id.");
+                throw new DistTuneException(FaultKind.Configuration, $"There is a run '{run.Plan.RunId}' already; give the new one another run id.");
             }
 
             _runs = _runs.Add(run);
@@ -107,7 +123,7 @@ public sealed class RunRegistry : IDisposable
             _announced = _announced.Remove(name);
             RequireSameResults(name, fingerprint);
             _fingerprint ??= fingerprint;
-            session = new WorkerSession(string.Create(CultureInfo.InvariantCulture, $"{_options.Term}-{++_registrations}"), name, rank, slots, fingerprint);
+            session = new WorkerSession(string.Create(CultureInfo.InvariantCulture, $"{Term}-{++_registrations}"), name, rank, slots, fingerprint);
             _sessions = _sessions.Add(session.Id, session);
         }
 

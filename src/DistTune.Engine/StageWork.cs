@@ -34,7 +34,7 @@ internal sealed class StageWork
 
         public GroupReport? Report { get; set; }
 
-        public bool Done => Report is not null;
+        public bool Done { get; set; }
     }
 
     public long Opened { get; }
@@ -42,7 +42,7 @@ internal sealed class StageWork
     /// <summary>The slowest group so far, from grant to result.</summary>
     public TimeSpan Slowest { get; private set; }
 
-    public IEnumerable<GroupReport> Reports => _order.Select(work => work.Report!);
+    public IEnumerable<GroupReport> Reports => _order.Select(work => work.Report).OfType<GroupReport>();
 
     public GroupWork? Find(GroupKey key) => _groups.GetValueOrDefault(key);
 
@@ -120,6 +120,7 @@ internal sealed class StageWork
         var taken = _time.GetElapsedTime(started ?? Opened);
         Slowest = taken > Slowest ? taken : Slowest;
         work.Report = new GroupReport(worker.Name, worker.Rank, outcome.TrainedTokens, outcome.TotalTokens, taken.TotalSeconds, outcome.Timings);
+        work.Done = true;
         foreach (var lease in work.Leases)
         {
             if (lease.Attempt != attempt)

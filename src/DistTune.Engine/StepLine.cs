@@ -10,7 +10,7 @@ public static class StepLine
     {
         ArgumentNullException.ThrowIfNull(step);
         var done = step.Record.Step + 1;
-        var left = TimeSpan.FromSeconds(Math.Max(0, (step.Steps - done) * step.ElapsedSeconds / done));
+        var left = TimeSpan.FromSeconds(Math.Max(0, (step.Steps - done) * step.ElapsedSeconds / (done - step.ResumedAt)));
         var speed = step.StepSeconds > 0 ? step.Record.TotalTokens / step.StepSeconds : 0;
         return FormattableString.Invariant(
             $"Step {done}/{step.Steps}  epoch {step.Epoch:0.00}  loss {step.Record.Loss:0.0000}  lr {step.Record.LearningRate:0.00e0}  norm {step.Record.GradientNorm:0.000}  {speed:0} tok/s  eta {Duration(left)}  workers {step.Workers}");

@@ -85,11 +85,23 @@ public sealed record TrainingRun
     /// <summary>Whether the adapter as it stands has been measured.</summary>
     public bool Measured => Measurements is [.., var last] && last.Step == Steps.Count;
 
+    /// <summary>What the run was opened with; null before it is opened.</summary>
+    public RunOpened? Opened { get; private init; }
+
+    /// <summary>The snapshot that somebody named to go on from, or null.</summary>
+    public string? RestoredFrom { get; private init; }
+
+    /// <summary>Steps taken when the last snapshot was; 0 if there is none.</summary>
+    public int LastSnapshot { get; private init; }
+
     /// <summary>The state after a record.</summary>
     /// <exception cref="UnreachableException">The record does not follow from this state: the journal is not one run's history.</exception>
     public TrainingRun Apply(RunRecord record) => record switch
     {
-        RunOpened opened when RunId.Length == 0 => this with { RunId = opened.RunId, AdapterSha256 = opened.AdapterSha256 },
+        RunOpened opened when RunId.Length == 0 => this with { RunId = opened.RunId, AdapterSha256 = opened.AdapterSha256, Opened = opened },
+
+        // Whoever takes over a run that had failed tries again from where it stands.
+        TermBegun term when term.Term > Term && State == RunState.Failed => this with { Term = term.Term, State = RunState.Registering, Failure = null },
         TermBegun term when term.Term > Term => this with { Term = term.Term },
         StageOpened opened when Stage is null && !Ended && opened.AdapterSha256 == AdapterSha256 && opened.Step == Steps.Count => this with
         {
@@ -99,6 +111,10 @@ public sealed record TrainingRun
         GroupDone done when Stage is { } stage && !Ended && stage.Groups.Contains(done.Group) => this with
         {
             Stage = stage with { Done = stage.Done.Add(done.Group, done) },
+        },
+        GroupReopened reopened when Stage is { } stage && !Ended && stage.Done.ContainsKey(reopened.Group) => this with
+        {
+            Stage = stage with { Done = stage.Done.Remove(reopened.Group) },
         },
         StepCommitted committed when Stage is { Kind: StageKind.Train, Complete: true } stage && stage.Step == committed.Step => this with
         {
@@ -114,8 +130,27 @@ public sealed record TrainingRun
             Measurements = Measurements.Add(closed),
         },
         DeterminismViolated when !Ended => this,
+        SnapshotTaken snapshot when snapshot.Step <= Steps.Count => this with { LastSnapshot = snapshot.Step },
+        RunRestored restored when Opened is not null && IsPrefix(restored) => Restore(restored),
         RunFinished finished when Stage is null && !Ended && finished.AdapterSha256 == AdapterSha256 => this with { State = RunState.Finished },
         RunFailed failed when !Ended => this with { State = RunState.Failed, Stage = null, Failure = failed.Reason },
         _ => throw new UnreachableException($"{record} does not follow from a run that is {State} at step {Steps.Count}."),
+    };
+
+    private static bool IsPrefix(RunRestored restored) =>
+        !restored.Steps.Where((step, index) => step.Step != index).Any() && !restored.Measurements.Any(measurement => measurement.Step > restored.Steps.Length);
+
+    private TrainingRun Restore(RunRestored restored) => Empty with
+    {
+        RunId = RunId,
+        Opened = Opened,
+        Term = Term,
+        AdapterSha256 = restored.Steps is [.., var last] ? last.AdapterSha256 : Opened!.AdapterSha256,
+        Steps = [.. restored.Steps],
+        Measurements = [.. restored.Measurements],
+        TrainedTokens = restored.Steps.Sum(step => step.TrainedTokens),
+        TotalTokens = restored.Steps.Sum(step => step.TotalTokens),
+        LastSnapshot = restored.Steps.Length,
+        RestoredFrom = restored.Source,
     };
 }

@@ -37,21 +37,19 @@ internal static class PlanHashes
     }
 
     /// <summary>Named values, in the order given; numbers are written so that they read back exactly.</summary>
-    public static string Values(IEnumerable<(string Name, object? Value)> values)
-    {
-        var text = new StringBuilder();
-        foreach (var (name, value) in values)
+    public static ImmutableArray<KeyValuePair<string, string>> Values(IEnumerable<(string Name, object? Value)> values) =>
+    [
+        .. values.Select(pair => KeyValuePair.Create(pair.Name, pair.Value switch
         {
-            text.Append(name).Append('=').Append(value switch
-            {
-                double number => number.ToString("R", CultureInfo.InvariantCulture),
-                IFormattable other => other.ToString(null, CultureInfo.InvariantCulture),
-                _ => value,
-            }).Append('\n');
-        }
+            double number => number.ToString("R", CultureInfo.InvariantCulture),
+            IFormattable other => other.ToString(null, CultureInfo.InvariantCulture),
+            _ => pair.Value?.ToString() ?? "",
+        })),
+    ];
 
-        return Text(text.ToString());
-    }
+    /// <summary>The hash of named values.</summary>
+    public static string Of(ImmutableArray<KeyValuePair<string, string>> values) =>
+        Text(string.Concat(values.Select(pair => $"{pair.Key}={pair.Value}\n")));
 
     private static void Append(IncrementalHash hash, long value)
     {

@@ -38,12 +38,12 @@ public static class PretrainPlanner
             tokenizer.Hash,
             "",
             PlanHashes.Data(training, heldOut, []),
-            PlanHashes.Values(
+            PlanHashes.Of(PlanHashes.Values(
             [
                 ("initial", initial.Sha256), ("seed", config.Seed), ("micro_batch", steps.MicroBatchSize), ("groups", steps.GroupsPerStep),
                 ("steps", steps.Steps), ("beta1", optimizer.Beta1), ("beta2", optimizer.Beta2), ("epsilon", optimizer.Epsilon),
                 ("decay", optimizer.WeightDecay), ("norm", config.Optimizer.MaxGradientNorm), ("schedule", schedule),
-            ]));
+            ])));
         var runId = RunPlanner.RunId(hashes);
         return new PreparedPretraining
         {

@@ -44,12 +44,13 @@ public static class RunPlanner
             data.Training.Length, config.MicroBatchSize, config.GradientAccumulationSteps, config.Epochs, config.MaxSteps, config.Seed, config.Shuffle);
         var schedule = config.Optimizer.ScheduleFor(steps.Steps);
         var bfloat16 = config.BFloat16 ?? bfloat16ByDefault;
+        var settings = ResultSettings(config, schedule, steps, bfloat16, initial);
         var hashes = new RunHashes(
             await hashing.ConfigureAwait(false),
             tokenizer.Hash,
             PlanHashes.Text(template?.Source),
             PlanHashes.Data(data.Training, data.HeldOut, data.Prompts),
-            ConfigurationHash(config, schedule, steps, bfloat16, initial));
+            PlanHashes.Of(settings));
         var runId = RunId(hashes);
         var generation = new GenerationSettings(config.MaxNewTokens, StopTokens(spec, tokenizer), Seed: config.Seed);
         return new PreparedRun
@@ -76,6 +77,7 @@ public static class RunPlanner
                 MaxGradientNorm = config.Optimizer.MaxGradientNorm,
                 Steps = steps.Steps,
                 StepsPerEpoch = steps.StepsPerEpoch,
+                Settings = settings,
                 EvaluationInterval = config.EvaluationSteps,
                 Groups = new PlannedGroups(runId, steps, data.Training, data.HeldOut, data.Prompts, generation),
             },
@@ -148,7 +150,7 @@ public static class RunPlanner
         }
     }
 
-    private static string ConfigurationHash(RunConfig config, ScheduleSettings schedule, StepPlan steps, bool bfloat16, AdapterVersion initial)
+    private static ImmutableArray<KeyValuePair<string, string>> ResultSettings(RunConfig config, ScheduleSettings schedule, StepPlan steps, bool bfloat16, AdapterVersion initial)
     {
         var (adapter, optimizer, options) = (config.Adapter, config.Optimizer.Optimizer, schedule.Options);
         return PlanHashes.Values(

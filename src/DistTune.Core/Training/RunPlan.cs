@@ -159,6 +159,9 @@ public sealed record RunPlan
     /// <summary>Evaluate after every so many steps, besides before the first and after the last; null for only those two.</summary>
     public int? EvaluationInterval { get; init; }
 
+    /// <summary>The configuration's fields that can change the result, by name: what <see cref="RunHashes.Configuration"/> is the hash of.</summary>
+    public ImmutableArray<KeyValuePair<string, string>> Settings { get; init; } = [];
+
     /// <summary>The groups of every step.</summary>
     public required IGroupSource Groups { get; init; }
 }

@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using System.Numerics;
 
-namespace DistTune.Protocol;
+namespace DistTune.Engine;
 
 /// <summary>CRC-32C (Castagnoli), with the processor's instruction where there is one.</summary>
 public static class Crc32C
