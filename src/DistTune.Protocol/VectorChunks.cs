@@ -1,3 +1,4 @@
+using DistTune.Engine;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using DistTune.Core;
