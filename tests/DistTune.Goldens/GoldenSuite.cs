@@ -3,6 +3,7 @@ using System.Runtime.CompilerServices;
 using DistTune.Core;
 using DistTune.Goldens.Formats;
 using DistTune.Goldens.Layers;
+using DistTune.Goldens.Merging;
 using DistTune.Goldens.Models;
 using DistTune.Goldens.Optimization;
 using DistTune.Goldens.Quantization;
@@ -23,6 +24,7 @@ public static class GoldenSuite
     [
         new ModelGolden(),
         new TrainGolden(),
+        new MergeGolden(),
         new RmsNormGolden(),
         new RotaryGolden(),
         new ActivationGolden(),

@@ -34,18 +34,23 @@ public static class ModelFolder
             staging =>
             {
                 AtomicFile.WriteText(Path.Combine(staging, ModelFamilies.ConfigName), JsonFile.Render(config));
-                foreach (var name in Companions.Where(name => File.Exists(Path.Combine(sourceFolder, name))))
-                {
-                    AtomicFile.Write(Path.Combine(staging, name), stream =>
-                    {
-                        using var source = File.OpenRead(Path.Combine(sourceFolder, name));
-                        source.CopyTo(stream);
-                    });
-                }
-
+                CopyCompanions(sourceFolder, staging);
                 FlatTensors.Write(Path.Combine(staging, WeightSources.SingleFileName), layout, copy, type);
             },
             Verify);
+    }
+
+    /// <summary>Copies the tokenizer's files and the generation configuration, as far as they are there.</summary>
+    internal static void CopyCompanions(string sourceFolder, string folder)
+    {
+        foreach (var name in Companions.Where(name => File.Exists(Path.Combine(sourceFolder, name))))
+        {
+            AtomicFile.Write(Path.Combine(folder, name), stream =>
+            {
+                using var source = File.OpenRead(Path.Combine(sourceFolder, name));
+                source.CopyTo(stream);
+            });
+        }
     }
 
     /// <summary>Reads a written folder back: the configuration is one that is supported, and every weight has its shape.</summary>
@@ -68,7 +73,8 @@ public static class ModelFolder
         config["dtype"] = config["torch_dtype"]!.DeepClone();
     }
 
-    private static JsonObject ReadConfig(string path)
+    /// <summary>A configuration file's fields.</summary>
+    internal static JsonObject ReadConfig(string path)
     {
         using var document = JsonFile.Read(path);
         return document.RootElement.ValueKind == JsonValueKind.Object
