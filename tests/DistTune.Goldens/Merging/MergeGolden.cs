@@ -56,7 +56,12 @@ internal sealed class MergeGolden : IGoldenKind
         using var model = BaseModel.Load(weights, ModelFamilies.Describe(folder), GoldenModels.PrecisionOf(weights));
         var batch = PaddedBatch.Read(probe);
         var logits = ForwardDetails.Compute(model, batch.Segments).Logits;
-        meter.Absolute("logits of the merged model", logits, batch.Unpad(probe.Floats("logits_merged")), tolerance);
-        meter.Absolute("logits of the merged model against base and adapter", logits, batch.Unpad(probe.Floats("logits")), tolerance);
+        var (adapted, merged) = (batch.Unpad(probe.Floats("logits")), batch.Unpad(probe.Floats("logits_merged")));
+        meter.Absolute("logits of the merged model against base and adapter", logits, adapted, tolerance);
+        // Where the reference's own merge changes its logits (factors on an embedding that is the head, too), it is not what we follow.
+        if (adapted.Zip(merged, (one, other) => Math.Abs(one - other)).Max() <= tolerance)
+        {
+            meter.Absolute("logits of the merged model", logits, merged, tolerance);
+        }
     }
 }
