@@ -70,15 +70,16 @@ public sealed class BaseModel : IDisposable
     /// <param name="spec">What the base is.</param>
     /// <param name="precision">How to store it.</param>
     /// <param name="device">A torch device, such as <c>cpu</c> or <c>cuda:0</c>.</param>
+    /// <param name="keepsFourBit">Whether what the files hold in four bits stays so; otherwise it is restored once.</param>
     /// <exception cref="DistTuneException">A weight is missing, misshapen, or has no place in the base; the message names it.</exception>
-    public static BaseModel Load(IWeightSource weights, DecoderSpec spec, BasePrecision precision = BasePrecision.Float32, string device = "cpu")
+    public static BaseModel Load(IWeightSource weights, DecoderSpec spec, BasePrecision precision = BasePrecision.Float32, string device = "cpu", bool keepsFourBit = false)
     {
         ArgumentNullException.ThrowIfNull(weights);
         ArgumentNullException.ThrowIfNull(spec);
         StoredWeights.Check(weights, spec);
         var target = torch.device(device);
         var storage = precision == BasePrecision.BFloat16 ? ScalarType.BFloat16 : ScalarType.Float32;
-        var (modules, owned) = new ModuleBuilder(spec, storage, target, new StoredWeights(weights)).Build();
+        var (modules, owned) = new ModuleBuilder(spec, storage, target, new StoredWeights(weights, keepsFourBit)).Build();
         var compute = target.type == DeviceType.CPU ? ScalarType.Float32 : storage;
         return new BaseModel(spec, target, compute, modules, owned);
     }

@@ -56,6 +56,9 @@ public static class GoldenSuite
         new BlockwiseFourBitGolden(),
         new BlockwiseEightBitGolden(),
         new AdamW8BitGolden(),
+        new FourBitLogitsGolden(),
+        new FourBitFolderGolden(),
+        new QloraGolden(),
     ];
 
     /// <summary>Runs every case, in ordinal order of paths, lazily. What no kind recognises is unsupported, never passed over.</summary>

@@ -25,13 +25,16 @@ internal sealed class PaddedBatch
     /// <summary>Trained tokens.</summary>
     public long ValidTokens { get; }
 
-    /// <summary>Reads <c>input_ids</c>, <c>attention_mask</c> and <c>labels</c>, whose names begin with <paramref name="prefix"/>.</summary>
-    public static PaddedBatch Read(TensorFile file, string prefix = "")
+    /// <summary>
+    /// Reads <c>input_ids</c>, <c>attention_mask</c> and <c>labels</c>, whose names begin with <paramref name="prefix"/> and end with
+    /// <paramref name="suffix"/>.
+    /// </summary>
+    public static PaddedBatch Read(TensorFile file, string prefix = "", string suffix = "")
     {
-        var shape = file.Shape($"{prefix}input_ids");
-        var ids = file.Integers($"{prefix}input_ids");
-        var mask = file.Has($"{prefix}attention_mask") ? file.Integers($"{prefix}attention_mask") : Enumerable.Repeat(1L, ids.Length).ToArray();
-        var labels = file.Has($"{prefix}labels") ? file.Integers($"{prefix}labels") : Enumerable.Repeat(Ignored, ids.Length).ToArray();
+        var shape = file.Shape($"{prefix}input_ids{suffix}");
+        var ids = file.Integers($"{prefix}input_ids{suffix}");
+        var mask = file.Has($"{prefix}attention_mask{suffix}") ? file.Integers($"{prefix}attention_mask{suffix}") : Enumerable.Repeat(1L, ids.Length).ToArray();
+        var labels = file.Has($"{prefix}labels{suffix}") ? file.Integers($"{prefix}labels{suffix}") : Enumerable.Repeat(Ignored, ids.Length).ToArray();
         var width = checked((int)shape[1]);
         var segments = ImmutableArray.CreateBuilder<Segment>();
         for (var row = 0; row < shape[0]; row++)

@@ -39,7 +39,7 @@ public static class FourBitTensor
         {
             var scales = rented.AsSpan(0, (int)state.ScaleCount);
             FourBitBlocks.Quantize(values, settings.Kind, settings.BlockSize, bytes.Packed, scales);
-            var offset = Mean(scales);
+            var offset = ReferenceMean.Of(scales);
             foreach (ref var scale in scales)
             {
                 scale -= offset;
@@ -97,18 +97,6 @@ public static class FourBitTensor
         {
             scales[i] = (book[bytes.Scales[(int)first + i]] * bytes.Nested[(int)((first + i) / nested.BlockSize)]) + nested.Offset;
         }
-    }
-
-    // In double and in order: the reference adds in fp32 in an order of its own and ends within an ulp of this.
-    private static float Mean(ReadOnlySpan<float> values)
-    {
-        double sum = 0;
-        foreach (var value in values)
-        {
-            sum += value;
-        }
-
-        return (float)(sum / values.Length);
     }
 
     private static void Round(Span<float> values, WeightType type)

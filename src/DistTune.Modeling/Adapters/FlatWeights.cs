@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using DistTune.Core.Training;
 using DistTune.Modeling.Decoders;
+using DistTune.Modeling.Quantization;
 
 namespace DistTune.Modeling.Adapters;
 
@@ -13,6 +14,9 @@ internal sealed class FlatWeights(ParameterLayout layout, ReadOnlyMemory<float> 
 
     /// <inheritdoc/>
     public int? EntryOf(string name) => _entries.TryGetValue(name, out var entry) ? entry : null;
+
+    /// <inheritdoc/>
+    public FourBitMatrix? ReadFourBit(string name) => null;
 
     /// <inheritdoc/>
     public void Fill(string name, Tensor destination)

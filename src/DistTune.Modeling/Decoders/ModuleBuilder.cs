@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using DistTune.Core;
 using DistTune.Core.Models;
+using DistTune.Modeling.Quantization;
 
 namespace DistTune.Modeling.Decoders;
 
@@ -9,6 +10,9 @@ internal interface IWeightValues
 {
     /// <summary>Fills a contiguous tensor in host memory with the weight of that name.</summary>
     void Fill(string name, Tensor destination);
+
+    /// <summary>The weight in four bits; null if it is to be held as it is. The caller's to free.</summary>
+    FourBitMatrix? ReadFourBit(string name);
 
     /// <summary>Index of the weight in the parameter layout if it is trained itself, else null.</summary>
     int? EntryOf(string name);
@@ -109,9 +113,9 @@ internal sealed class ModuleBuilder(DecoderSpec spec, ScalarType type, Device de
             row += linear.Out;
         }
 
-        var weight = Matrix([.. linears.Select(linear => $"{linear.Name}.weight")]);
+        var weight = Stored([.. linears.Select(linear => $"{linear.Name}.weight")]);
         var bias = Bias(linears, row);
-        return new Projection(new DenseMatrix(weight), bias, modules.ToImmutable()) { TrainedWeight = weights.ToImmutable(), TrainedBias = biases.ToImmutable() };
+        return new Projection(weight, bias, modules.ToImmutable()) { TrainedWeight = weights.ToImmutable(), TrainedBias = biases.ToImmutable() };
     }
 
     private void AddTrained(ImmutableArray<TrainedRows>.Builder rows, string name, long row, long count)
@@ -121,6 +125,24 @@ internal sealed class ModuleBuilder(DecoderSpec spec, ScalarType type, Device de
             rows.Add(new TrainedRows(entry, row, count));
         }
     }
+
+    /// <summary>The matrices of these names, one below the other, each held as its values come.</summary>
+    private FrozenMatrix Stored(ImmutableArray<string> names)
+    {
+        var quantized = names.Select(values.ReadFourBit).ToImmutableArray();
+        _owned.AddRange(quantized.OfType<FourBitMatrix>().SelectMany(matrix => matrix.Parts));
+        if (quantized.All(matrix => matrix is null))
+        {
+            return new DenseMatrix(Matrix(names));
+        }
+
+        var parts = names.Zip(quantized, (name, matrix) => matrix is null ? new DenseMatrix(Matrix([name])) : Placed(name, matrix)).ToImmutableArray();
+        return parts.Length == 1 ? parts[0] : new StackedMatrix(parts);
+    }
+
+    private FrozenMatrix Placed(string name, FourBitMatrix matrix) => Home(name).Shape is [var rows, var columns] && rows == matrix.Rows && columns == matrix.Columns
+        ? matrix
+        : throw Fault($"The weight '{name}' has shape [{matrix.Rows}, {matrix.Columns}]; the description of the base says otherwise");
 
     /// <summary>The matrices of these names, one below the other.</summary>
     private Tensor Matrix(ImmutableArray<string> names)

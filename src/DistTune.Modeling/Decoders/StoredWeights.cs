@@ -3,11 +3,15 @@ using System.Runtime.InteropServices;
 using DistTune.Core;
 using DistTune.Core.Formats;
 using DistTune.Core.Models;
+using DistTune.Core.Quantization;
+using DistTune.Modeling.Quantization;
 
 namespace DistTune.Modeling.Decoders;
 
 /// <summary>Frozen weights, read from files.</summary>
-internal sealed class StoredWeights(IWeightSource source) : IWeightValues
+/// <param name="source">The files.</param>
+/// <param name="keepsFourBit">Whether weights that come in four bits stay so; otherwise they are restored.</param>
+internal sealed class StoredWeights(IWeightSource source, bool keepsFourBit) : IWeightValues
 {
     /// <summary>Compares what a file holds with what the base needs.</summary>
     /// <exception cref="DistTuneException">A weight is missing, has another shape, or has no place in the base.</exception>
@@ -35,6 +39,10 @@ internal sealed class StoredWeights(IWeightSource source) : IWeightValues
 
     /// <inheritdoc/>
     public int? EntryOf(string name) => null;
+
+    /// <inheritdoc/>
+    public FourBitMatrix? ReadFourBit(string name) =>
+        keepsFourBit && source is IFourBitWeights weights && weights.FindFourBit(name) is not null ? FourBitMatrix.Read(weights, name) : null;
 
     /// <inheritdoc/>
     public void Fill(string name, Tensor destination)
