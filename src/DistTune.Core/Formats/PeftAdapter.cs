@@ -3,7 +3,7 @@ using DistTune.Core.Training;
 
 namespace DistTune.Core.Formats;
 
-/// <summary>A LoRA adapter in the folder format of PEFT: adapter_config.json, adapter_model.safetensors and a model card.</summary>
+/// <summary>An adapter in the folder format of PEFT: adapter_config.json, adapter_model.safetensors and a model card.</summary>
 public sealed class PeftAdapter
 {
     /// <summary>The configuration's file name.</summary>
@@ -26,7 +26,7 @@ public sealed class PeftAdapter
         BaseModel = baseModel;
     }
 
-    /// <summary>Rank, alpha and targets, so that <see cref="AdapterLayout.Create"/> gives this adapter's layout.</summary>
+    /// <summary>What the configuration says, so that <see cref="AdapterLayout.Create"/> gives this adapter's layout.</summary>
     public AdapterSettings Settings { get; }
 
     /// <summary>The base model that the adapter names, if any.</summary>
@@ -42,6 +42,7 @@ public sealed class PeftAdapter
     /// <param name="settings">Rank, alpha, targets.</param>
     /// <param name="baseModel">Name or path of the base, as loaders resolve it.</param>
     /// <param name="card">What the model card says beyond that.</param>
+    /// <param name="weights">The base's weights: where embedding or head is adapted, PEFT keeps their frozen matrix beside the adapter; null leaves it out.</param>
     /// <exception cref="DistTuneException">A value is not finite, or what was written does not read back as it should.</exception>
     public static void Save(
         string folder,
@@ -49,7 +50,8 @@ public sealed class PeftAdapter
         ReadOnlySpan<float> values,
         AdapterSettings settings,
         string baseModel,
-        AdapterCard? card = null)
+        AdapterCard? card = null,
+        IWeightSource? weights = null)
     {
         ArgumentNullException.ThrowIfNull(layout);
         ArgumentNullException.ThrowIfNull(settings);
@@ -66,7 +68,7 @@ public sealed class PeftAdapter
             {
                 AtomicFile.WriteText(Path.Combine(staging, CardName), (card ?? new AdapterCard()).Render(layout, settings, baseModel));
                 AtomicFile.WriteText(Path.Combine(staging, ConfigName), PeftConfig.Render(layout, settings, baseModel));
-                FlatTensors.Write(Path.Combine(staging, WeightsName), layout, copy, WeightType.Float32);
+                PeftTensors.Write(Path.Combine(staging, WeightsName), layout, copy, weights);
             },
             staging =>
             {
@@ -97,11 +99,11 @@ public sealed class PeftAdapter
             throw FileFault.Of(
                 folder,
                 $"it holds no {WeightsName}",
-                pickle ? "adapter_model.bin is a pickle file and is never opened; save the adapter as safetensors." : "Fetch the adapter again.");
+                pickle ? "adapter_model.bin is a pickle file and is never opened; save the adapter with safe_serialization=True and name that folder." : "Fetch the adapter again.");
         }
 
         var tensors = ReadTensors(weightsPath);
-        var (settings, baseModel) = PeftConfig.Read(configPath, tensors.Keys);
+        var (settings, baseModel) = PeftConfig.Read(configPath);
         return new PeftAdapter(folder, settings, baseModel, tensors);
     }
 
@@ -112,30 +114,78 @@ public sealed class PeftAdapter
     public float[] ToVector(ParameterLayout layout, bool zeroMissingB = false)
     {
         ArgumentNullException.ThrowIfNull(layout);
-        var faults = new List<string>();
         var values = new float[layout.Length];
+        var faults = Fill(layout, values)
+            .Where(fault => !(zeroMissingB && fault is { Kind: TensorFault.Missing, Name: var name } && name.EndsWith(AdapterLayout.SuffixB, StringComparison.Ordinal)))
+            .ToArray();
+        return faults.Length == 0 ? values : throw Mismatch(faults, "Use the adapter's own base model, rank and target_modules.");
+    }
+
+    /// <summary>Lays the tensors over values that are there already, so that what the adapter lacks stays and what it has too much is left out.</summary>
+    /// <param name="layout">The layout.</param>
+    /// <param name="values">The flat vector, changed in place.</param>
+    /// <param name="strict">Whether missing and left-over tensors are faults; another shape always is one.</param>
+    /// <exception cref="DistTuneException">Tensors do not fit; the message lists them.</exception>
+    public void Overlay(ParameterLayout layout, Span<float> values, bool strict)
+    {
+        ArgumentNullException.ThrowIfNull(layout);
+        var faults = Fill(layout, values).Where(fault => strict || fault.Kind == TensorFault.Different).ToArray();
+        if (faults.Length > 0)
+        {
+            throw Mismatch(faults, strict
+                ? "Use the adapter's own base model, rank and target_modules, or set init_adapter_strict: false to take what fits."
+                : "Use the adapter's own base model and rank.");
+        }
+    }
+
+    /// <summary>Refuses an adapter that belongs on a base that its start has changed, which a plain base is not.</summary>
+    /// <exception cref="DistTuneException">It is such an adapter.</exception>
+    public void RequireUnchangedBase()
+    {
+        if (Settings.Start is LoraStart.Pissa or LoraStart.Loftq)
+        {
+            throw FileFault.Of(
+                _folder,
+                $"init_lora_weights is '{Settings.Start.ToString().ToLowerInvariant()}': the adapter belongs on the changed base that its training started from",
+                "Convert it to a plain adapter first.");
+        }
+    }
+
+    private IEnumerable<(TensorFault Kind, string Name, string Text)> Fill(ParameterLayout layout, Span<float> values)
+    {
+        var faults = new List<(TensorFault, string, string)>();
+        var known = PeftTensors.Frozen(layout).Select(frozen => frozen.Key).ToHashSet(StringComparer.Ordinal);
         foreach (var entry in layout.Entries)
         {
-            if (!_tensors.TryGetValue(entry.Name, out var tensor))
+            var names = entry.Aliases.Insert(0, entry.Name);
+            known.UnionWith(names);
+            var found = names.Where(_tensors.ContainsKey).ToArray();
+            if (found.Length == 0)
             {
-                if (!(zeroMissingB && entry.Name.EndsWith(AdapterLayout.SuffixB, StringComparison.Ordinal)))
+                faults.Add((TensorFault.Missing, entry.Name, $"missing: {entry.Name}"));
+                continue;
+            }
+
+            foreach (var name in found)
+            {
+                var tensor = _tensors[name];
+                if (!tensor.Shape.SequenceEqual(entry.Shape))
                 {
-                    faults.Add($"missing: {entry.Name}");
+                    faults.Add((TensorFault.Different, name, $"shape [{string.Join(", ", tensor.Shape)}] instead of [{string.Join(", ", entry.Shape)}]: {name}"));
                 }
-            }
-            else if (!tensor.Shape.SequenceEqual(entry.Shape))
-            {
-                faults.Add($"shape [{string.Join(", ", tensor.Shape)}] instead of [{string.Join(", ", entry.Shape)}]: {entry.Name}");
-            }
-            else
-            {
-                tensor.Values.CopyTo(values.AsSpan((int)entry.Offset));
+                else if (!tensor.Values.AsSpan().SequenceEqual(_tensors[found[0]].Values))
+                {
+                    faults.Add((TensorFault.Different, name, $"other values than {found[0]}, with which it is tied: {name}"));
+                }
+                else
+                {
+                    tensor.Values.CopyTo(values[(int)entry.Offset..]);
+                }
             }
         }
 
-        var leftOver = _tensors.Keys.Except(layout.Entries.Select(entry => entry.Name), StringComparer.Ordinal);
-        faults.AddRange(leftOver.Order(StringComparer.Ordinal).Select(name => $"not expected: {name}"));
-        return faults.Count == 0 ? values : throw Mismatch(faults);
+        faults.AddRange(_tensors.Keys.Where(name => !known.Contains(name)).Order(StringComparer.Ordinal).Select(name => (TensorFault.LeftOver, name, $"not expected: {name}")));
+        return faults;
     }
 
     private static Dictionary<string, (ImmutableArray<long>, float[])> ReadTensors(string path)
@@ -152,13 +202,17 @@ public sealed class PeftAdapter
         return tensors;
     }
 
-    private DistTuneException Mismatch(List<string> faults)
+    private DistTuneException Mismatch((TensorFault Kind, string Name, string Text)[] faults, string cure)
     {
         const int Shown = 8;
-        var listed = string.Join("; ", faults.Take(Shown)) + (faults.Count > Shown ? $"; and {faults.Count - Shown} more" : "");
-        return FileFault.Of(
-            _folder,
-            $"{faults.Count} tensors do not fit the run's adapter ({listed})",
-            "Use the adapter's own base model, rank and target_modules.");
+        var listed = string.Join("; ", faults.Take(Shown).Select(fault => fault.Text)) + (faults.Length > Shown ? $"; and {faults.Length - Shown} more" : "");
+        return FileFault.Of(_folder, $"{faults.Length} tensors do not fit the run's adapter ({listed})", cure);
+    }
+
+    private enum TensorFault
+    {
+        Missing,
+        LeftOver,
+        Different,
     }
 }

@@ -9,40 +9,70 @@ namespace DistTune.Core.Formats;
 /// <summary>Reads and writes PEFT's <c>adapter_config.json</c>.</summary>
 internal static class PeftConfig
 {
-    /// <summary>The file's text: sorted keys, two spaces, only keys that every PEFT release since 0.10 knows.</summary>
+    /// <summary>The file's text: sorted keys, two spaces. Keys that PEFT releases since 0.10 do not all know are written only where they say something.</summary>
     public static string Render(ParameterLayout layout, AdapterSettings settings, string baseModel)
     {
         var fields = new JsonObject
         {
-            ["alpha_pattern"] = new JsonObject(),
+            ["alpha_pattern"] = Pattern(settings.AlphaPattern, Number),
             ["auto_mapping"] = null,
             ["base_model_name_or_path"] = baseModel,
-            ["bias"] = "none",
+            ["bias"] = settings.Bias switch
+            {
+                BiasTraining.All => "all",
+                BiasTraining.LoraOnly => "lora_only",
+                _ => "none",
+            },
             ["fan_in_fan_out"] = false,
             ["inference_mode"] = true,
-            ["init_lora_weights"] = true,
-            ["layers_pattern"] = null,
-            ["layers_to_transform"] = null,
+            ["init_lora_weights"] = settings.Start switch
+            {
+                LoraStart.Gaussian => "gaussian",
+                LoraStart.Pissa => "pissa",
+                LoraStart.Loftq => "loftq",
+                LoraStart.Random => false,
+                _ => true,
+            },
+            ["layers_pattern"] = settings.LayersPattern switch
+            {
+                [] => null,
+                [var only] => JsonValue.Create(only),
+                _ => Texts(settings.LayersPattern),
+            },
+            ["layers_to_transform"] = settings.LayersToTransform.IsEmpty ? null : new JsonArray([.. settings.LayersToTransform.Select(layer => JsonValue.Create(layer))]),
             ["loftq_config"] = new JsonObject(),
             ["lora_alpha"] = Number(settings.Alpha),
-            ["lora_dropout"] = JsonNode.Parse("0.0"),
-            ["modules_to_save"] = null,
+            ["lora_dropout"] = settings.Dropout == 0 ? JsonNode.Parse("0.0") : JsonValue.Create(settings.Dropout),
+            ["modules_to_save"] = settings.ModulesToSave.IsEmpty ? null : Texts(settings.ModulesToSave),
             ["peft_type"] = "LORA",
             ["r"] = settings.Rank,
-            ["rank_pattern"] = new JsonObject(),
+            ["rank_pattern"] = Pattern(settings.RankPattern, rank => JsonValue.Create(rank)),
             ["revision"] = null,
-            ["target_modules"] = Targets(layout, settings.TargetModules),
+            ["target_modules"] = settings.TargetPattern is { } pattern ? JsonValue.Create(pattern) : Targets(layout, settings.TargetModules),
             ["task_type"] = "CAUSAL_LM",
-            ["use_dora"] = false,
-            ["use_rslora"] = false,
+            ["use_dora"] = settings.Dora,
+            ["use_rslora"] = settings.RankStabilized,
         };
+        if (settings.BiasOfB)
+        {
+            fields["lora_bias"] = true;
+        }
+
+        if (settings.EnsureWeightTying)
+        {
+            fields["ensure_weight_tying"] = true;
+        }
+
+        if (settings.ExcludePattern is not null || !settings.ExcludeModules.IsEmpty)
+        {
+            fields["exclude_modules"] = settings.ExcludePattern is { } excluded ? JsonValue.Create(excluded) : Sorted(settings.ExcludeModules);
+        }
+
         return JsonFile.Render(fields);
     }
 
     /// <summary>Reads the settings; what this version cannot apply is refused by name rather than ignored.</summary>
-    /// <param name="path">The file.</param>
-    /// <param name="tensors">Names of the adapter's tensors; they say which modules a pattern meant.</param>
-    public static (AdapterSettings Settings, string? BaseModel) Read(string path, IEnumerable<string> tensors)
+    public static (AdapterSettings Settings, string? BaseModel) Read(string path)
     {
         using var document = JsonFile.Read(path);
         if (document.RootElement.ValueKind != JsonValueKind.Object)
@@ -50,78 +80,46 @@ internal static class PeftConfig
             throw FileFault.Of(path, "it is not a JSON object", "Fetch the adapter again.");
         }
 
-        var reader = new ConfigReader(document.RootElement, path);
-        RefuseUnsupported(reader);
-        var rank = reader.PositiveInteger("r", 8);
-        var settings = new AdapterSettings(AdapterKind.Lora, rank, reader.PositiveNumber("lora_alpha", 8), ReadTargets(reader, tensors));
-        return (settings, reader.Text("base_model_name_or_path"));
+        var reader = new PeftFields(new ConfigReader(document.RootElement, path), path);
+        reader.RefuseUnsupported();
+        var (targets, pattern) = reader.Modules("target_modules");
+        var (excluded, excludedPattern) = reader.Modules("exclude_modules");
+        var settings = new AdapterSettings(AdapterKind.Lora, reader.Config.PositiveInteger("r", 8), reader.Config.PositiveNumber("lora_alpha", 8), targets)
+        {
+            // PEFT writes the word out, but reads it too.
+            TargetModules = pattern == AdapterLayout.AllLinear ? [AdapterLayout.AllLinear] : targets,
+            TargetPattern = pattern == AdapterLayout.AllLinear ? null : pattern,
+            ExcludeModules = excluded,
+            ExcludePattern = excludedPattern,
+            LayersToTransform = reader.Integers("layers_to_transform"),
+            LayersPattern = reader.Texts("layers_pattern"),
+            RankPattern = [.. reader.Numbers("rank_pattern").Select(pair => KeyValuePair.Create(pair.Key, checked((int)pair.Value)))],
+            AlphaPattern = reader.Numbers("alpha_pattern"),
+            RankStabilized = reader.Config.Flag("use_rslora", false),
+            Dora = reader.Config.Flag("use_dora", false),
+            BiasOfB = reader.Config.Flag("lora_bias", false),
+            Bias = reader.Bias(),
+            ModulesToSave = reader.Texts("modules_to_save"),
+            EnsureWeightTying = reader.Config.Flag("ensure_weight_tying", false),
+            Dropout = reader.Dropout(),
+            Start = reader.Start(),
+        };
+        return (settings, reader.Config.Text("base_model_name_or_path"));
     }
 
     private static JsonNode Number(double value) =>
         value == Math.Floor(value) && Math.Abs(value) < int.MaxValue ? JsonValue.Create((int)value) : JsonValue.Create(value);
 
-    private static JsonArray Targets(ParameterLayout layout, ImmutableArray<string> targets)
-    {
-        // Spelled out, because some loaders do not know the short form; the head is never among these names.
-        var names = targets is [AdapterLayout.AllLinear] ? AdaptedModules(layout.Entries.Select(entry => entry.Name)).Select(LastPart) : targets;
-        return new JsonArray([.. names.Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal).Select(name => JsonValue.Create(name))]);
-    }
+    // In the order given: the first match counts.
+    private static JsonObject Pattern<T>(ImmutableArray<KeyValuePair<string, T>> pattern, Func<T, JsonNode?> value) =>
+        new(pattern.Select(pair => KeyValuePair.Create(pair.Key, value(pair.Value))));
 
-    private static string LastPart(string module) => module[(module.LastIndexOf('.') + 1)..];
+    private static JsonArray Texts(IEnumerable<string> texts) => new([.. texts.Select(text => JsonValue.Create(text))]);
 
-    private static IEnumerable<string> AdaptedModules(IEnumerable<string> tensors) => tensors
-        .Where(name => name.StartsWith(AdapterLayout.Prefix, StringComparison.Ordinal) && name.EndsWith(AdapterLayout.SuffixA, StringComparison.Ordinal))
-        .Select(name => name[AdapterLayout.Prefix.Length..^AdapterLayout.SuffixA.Length]);
+    private static JsonArray Sorted(IEnumerable<string> texts) => Texts(texts.Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal));
 
-    private static ImmutableArray<string> ReadTargets(ConfigReader reader, IEnumerable<string> tensors)
-    {
-        var targets = reader.Has("target_modules") ? reader.Root.GetProperty("target_modules") : default;
-        var isPlainList = targets.ValueKind == JsonValueKind.Array && targets.EnumerateArray().All(item => item.ValueKind == JsonValueKind.String);
-        if (isPlainList && !reader.Has("layers_to_transform") && !reader.Has("exclude_modules"))
-        {
-            return [.. targets.EnumerateArray().Select(item => item.GetString()!)];
-        }
-
-        // A pattern, or a choice of layers: the tensors say exactly which modules it meant.
-        return [.. AdaptedModules(tensors).Order(StringComparer.Ordinal)];
-    }
-
-    private static void RefuseUnsupported(ConfigReader reader)
-    {
-        var type = reader.Text("peft_type");
-        if (type != "LORA")
-        {
-            throw reader.Unsupported("peft_type", type ?? "null", "LORA");
-        }
-
-        var bias = reader.Text("bias") ?? "none";
-        if (bias != "none")
-        {
-            throw reader.Unsupported("bias", bias, "none");
-        }
-
-        foreach (var flag in (string[])["use_dora", "use_rslora", "fan_in_fan_out", "lora_bias", "use_qalora"])
-        {
-            if (reader.Flag(flag, false))
-            {
-                throw reader.Unsupported(flag, "true", "false");
-            }
-        }
-
-        string[] refinements = ["modules_to_save", "rank_pattern", "alpha_pattern", "layer_replication", "target_parameters", "trainable_token_indices"];
-        foreach (var name in refinements)
-        {
-            if (reader.Has(name) && !IsEmpty(reader.Root.GetProperty(name)))
-            {
-                throw reader.Unsupported(name, reader.Root.GetProperty(name).GetRawText(), "none");
-            }
-        }
-    }
-
-    private static bool IsEmpty(JsonElement value) => value.ValueKind switch
-    {
-        JsonValueKind.Array => value.GetArrayLength() == 0,
-        JsonValueKind.Object => !value.EnumerateObject().Any(),
-        _ => false,
-    };
+    // Spelled out, because some loaders do not know the short form; the head is never among these names.
+    private static JsonArray Targets(ParameterLayout layout, ImmutableArray<string> targets) => Sorted(targets is [AdapterLayout.AllLinear]
+        ? layout.Entries.Where(entry => entry.Role == TensorRole.LoraA).Select(entry => entry.Module[(entry.Module.LastIndexOf('.') + 1)..])
+        : targets);
 }

@@ -18,83 +18,90 @@ public static class AdapterLayout
     /// <summary>Ends the name of the factor that writes the output, [out, rank].</summary>
     public const string SuffixB = ".lora_B.weight";
 
-    /// <summary>Builds the layout: A before B of each targeted module in module order, or every weight of the base (a tied head once).</summary>
-    /// <exception cref="DistTuneException">A target matches no linear module, or the rank or alpha is out of range.</exception>
+    /// <summary>What PEFT puts between an adapted module's name and that of its own weight.</summary>
+    public const string BaseLayer = ".base_layer";
+
+    /// <summary>Builds the layout, module by module; or every weight of the base (a tied head once).</summary>
+    /// <exception cref="DistTuneException">A target or a module to save matches nothing, settings contradict each other, or rank or alpha is out of range.</exception>
     public static ParameterLayout Create(DecoderSpec spec, AdapterSettings settings)
     {
         ArgumentNullException.ThrowIfNull(spec);
         ArgumentNullException.ThrowIfNull(settings);
-        return settings.Kind switch
+        if (settings.Kind == AdapterKind.Full)
         {
-            AdapterKind.Full => ParameterLayout.Create(spec.Weights.Select(WholeWeight)),
-            _ => ParameterLayout.Create(Targets(spec, settings).SelectMany(module => Factors(module, settings.Rank))),
-        };
+            return ParameterLayout.Create(spec.Weights.Select(weight => Whole(weight, weight.Name)));
+        }
+
+        var targets = Targets(spec, settings).Select(module => module.Name).ToHashSet(StringComparer.Ordinal);
+        var saved = SavedModules.Select(spec, settings);
+        if (targets.FirstOrDefault(saved.IsSaved) is { } both)
+        {
+            throw new DistTuneException(FaultKind.Configuration, $"modules_to_save and the targets both name '{both}'. A module is trained whole or by an adapter: drop one of them.");
+        }
+
+        return ParameterLayout.Create(BaseModules.Of(spec).SelectMany(module =>
+            targets.Contains(module.Name) ? Adapted(module, settings)
+            : saved.IsSaved(module.Name) ? saved.Entries(module)
+            : settings.Bias == BiasTraining.All && module.Bias is { } bias ? [Bias(module, bias, "")]
+            : Enumerable.Empty<ParameterEntry>()));
     }
 
-    /// <summary>The linear modules that an adapter targets, in module order.</summary>
-    /// <exception cref="DistTuneException">A target matches no linear module, or the rank or alpha is out of range.</exception>
-    public static ImmutableArray<LinearModule> Targets(DecoderSpec spec, AdapterSettings settings)
+    /// <summary>The modules that an adapter targets, in module order.</summary>
+    /// <exception cref="DistTuneException">A target matches no module, settings contradict each other, or rank or alpha is out of range.</exception>
+    public static ImmutableArray<BaseModule> Targets(DecoderSpec spec, AdapterSettings settings)
     {
         ArgumentNullException.ThrowIfNull(spec);
         ArgumentNullException.ThrowIfNull(settings);
-        CheckScale(settings);
-        if (settings.TargetModules.IsDefaultOrEmpty)
-        {
-            throw Unmatched("target_modules is empty", spec);
-        }
-
-        if (settings.TargetModules is [AllLinear])
-        {
-            return [.. spec.Linears.Where(module => module.Layer < spec.LayerCount)];
-        }
-
-        foreach (var target in settings.TargetModules)
-        {
-            if (!spec.Linears.Any(module => Matches(module.Name, target)))
-            {
-                throw Unmatched($"target_modules names '{target}', which matches no linear module", spec);
-            }
-        }
-
-        return [.. spec.Linears.Where(module => settings.TargetModules.Any(target => Matches(module.Name, target)))];
+        var targets = TargetSelection.Select(spec, settings);
+        TargetSelection.CheckKinds(targets, settings);
+        return targets;
     }
 
     /// <summary>Whether a target is the module's name or a dotted suffix of it, as PEFT matches a list.</summary>
-    public static bool Matches(string module, string target) =>
-        module.EndsWith(target, StringComparison.Ordinal)
-        && target.Length > 0
-        && (module.Length == target.Length || module[module.Length - target.Length - 1] == '.');
+    public static bool Matches(string module, string target) => ModuleNames.IsSuffix(module, target);
 
-    private static ParameterEntry WholeWeight(WeightSpec weight) =>
-        // As the reference trainer groups them: biases and norm gains (the vectors) are not decayed.
-        new(weight.Name, weight.Shape, 0, weight.Layer, WeightDecay: weight.Shape.Length > 1);
-
-    private static IEnumerable<ParameterEntry> Factors(LinearModule module, int rank) =>
-    [
-        new($"{Prefix}{module.Name}{SuffixA}", [rank, module.In], 0, module.Layer),
-        new($"{Prefix}{module.Name}{SuffixB}", [module.Out, rank], 0, module.Layer),
-    ];
-
-    private static void CheckScale(AdapterSettings settings)
+    /// <summary>A weight of the base that is trained itself.</summary>
+    internal static ParameterEntry Whole(WeightSpec weight, string name)
     {
-        if (settings.Rank < 1)
+        var isBias = weight.Name.EndsWith(BaseModules.Bias, StringComparison.Ordinal);
+        return new ParameterEntry(name, weight.Shape, 0, weight.Layer, ParameterGroups.Decays(name))
         {
-            throw new DistTuneException(FaultKind.Configuration, $"The adapter's rank must be at least 1, got {settings.Rank}. Set the rank.");
+            Module = weight.Name[..weight.Name.LastIndexOf('.')],
+            Role = isBias ? TensorRole.Bias : TensorRole.Weight,
+        };
+    }
+
+    private static IEnumerable<ParameterEntry> Adapted(BaseModule module, AdapterSettings settings)
+    {
+        long rank = settings.RankOf(module.Name);
+        if (module.Kind == ModuleKind.Embedding)
+        {
+            yield return Entry(module, TensorRole.EmbeddingA, ".lora_embedding_A", rank, module.In);
+            yield return Entry(module, TensorRole.EmbeddingB, ".lora_embedding_B", module.Out, rank);
+            yield break;
         }
 
-        if (!double.IsFinite(settings.Alpha) || settings.Alpha <= 0)
+        yield return Entry(module, TensorRole.LoraA, SuffixA, rank, module.In);
+        yield return Entry(module, TensorRole.LoraB, SuffixB, module.Out, rank);
+        if (settings.BiasOfB)
         {
-            throw new DistTuneException(
-                FaultKind.Configuration,
-                FormattableString.Invariant($"The adapter's alpha must be above 0, got {settings.Alpha}. Set alpha."));
+            yield return Entry(module, TensorRole.LoraBias, ".lora_B.bias", module.Out);
+        }
+
+        if (settings.Bias != BiasTraining.None && module.Bias is { } bias)
+        {
+            yield return Bias(module, bias, BaseLayer);
+        }
+
+        if (settings.Dora)
+        {
+            yield return Entry(module, TensorRole.Magnitude, ".lora_magnitude_vector", module.Out);
         }
     }
 
-    private static DistTuneException Unmatched(string problem, DecoderSpec spec)
-    {
-        var names = spec.Linears.Select(module => module.Name[(module.Name.LastIndexOf('.') + 1)..]).Distinct(StringComparer.Ordinal);
-        return new DistTuneException(
-            FaultKind.Configuration,
-            $"{problem}. The base has: {string.Join(", ", names)}; '{AllLinear}' alone means all but the head. Correct target_modules.");
-    }
+    private static ParameterEntry Entry(BaseModule module, TensorRole role, string suffix, params ImmutableArray<long> shape) =>
+        new($"{Prefix}{module.Name}{suffix}", shape, 0, module.Layer, ParameterGroups.Decays(suffix)) { Module = module.Name, Role = role };
+
+    private static ParameterEntry Bias(BaseModule module, WeightSpec bias, string infix) =>
+        Whole(bias, $"{Prefix}{module.Name}{infix}{BaseModules.Bias}");
 }

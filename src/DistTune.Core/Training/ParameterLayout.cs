@@ -2,6 +2,34 @@ using System.Collections.Immutable;
 
 namespace DistTune.Core.Training;
 
+/// <summary>What a trained tensor is to the module it belongs to.</summary>
+public enum TensorRole
+{
+    /// <summary>The module's own weight: when all weights are trained, or as a copy (<see cref="AdapterSettings.ModulesToSave"/>).</summary>
+    Weight,
+
+    /// <summary>The module's own bias.</summary>
+    Bias,
+
+    /// <summary>The factor that reads the input, [r, in].</summary>
+    LoraA,
+
+    /// <summary>The factor that writes the output, [out, r].</summary>
+    LoraB,
+
+    /// <summary>The bias of B, [out].</summary>
+    LoraBias,
+
+    /// <summary>The factor that reads tokens, [r, V].</summary>
+    EmbeddingA,
+
+    /// <summary>The factor that writes an embedding, [D, r].</summary>
+    EmbeddingB,
+
+    /// <summary>Lengths of the rows, [out] (DoRA).</summary>
+    Magnitude,
+}
+
 /// <summary>One trainable tensor within the flat fp32 vector of an adapter.</summary>
 /// <param name="Name">
 /// The tensor's key as PEFT spells it in <c>adapter_model.safetensors</c>
@@ -20,12 +48,21 @@ public sealed record ParameterEntry(
     bool WeightDecay = true,
     double LearningRateScale = 1.0)
 {
+    /// <summary>The module of the base it belongs to.</summary>
+    public string Module { get; init; } = "";
+
+    /// <summary>What it is to that module.</summary>
+    public TensorRole Role { get; init; }
+
+    /// <summary>Further names under which files hold the same values: a tied head that is trained with its embedding.</summary>
+    public ImmutableArray<string> Aliases { get; init; } = [];
+
     /// <summary>Number of elements.</summary>
     public long Length => Shape.Aggregate(1L, (product, dimension) => checked(product * dimension));
 }
 
 /// <summary>
-/// The canonical order of all trainable tensors: module order of the base, A before B. One flat fp32 vector in this layout
+/// The canonical order of all trainable tensors: module order of the base, A before B, then biases, magnitude, whole copies. One flat fp32 vector in this layout
 /// holds an adapter, a gradient or a moment. Gaps between tensors are zero.
 /// </summary>
 public sealed class ParameterLayout
