@@ -5,6 +5,7 @@ using DistTune.Core.Training;
 using DistTune.Modeling.Adapters;
 using DistTune.Modeling.Generation;
 using DistTune.Modeling.Gradients;
+using DistTune.Modeling.Kernels;
 using DistTune.Modeling.Objectives;
 
 namespace DistTune.Modeling;
@@ -17,7 +18,8 @@ public sealed class TorchGroupComputer : IGroupComputer
 {
     private readonly BaseModel _model;
     private readonly ParameterLayout _layout;
-    private readonly bool _gradientCheckpointing;
+    private readonly AdapterSettings _adapter;
+    private readonly PassSettings _pass;
     private readonly AdapterCache _adapters;
     private readonly BlockingCollection<WorkItem> _queue;
     private readonly SemaphoreSlim _free;
@@ -31,14 +33,27 @@ public sealed class TorchGroupComputer : IGroupComputer
     /// <param name="gradientCheckpointing">Keep only the layers' inputs and compute each layer again for its derivative.</param>
     /// <param name="lanes">How many groups are computed at the same time, at least 1.</param>
     public TorchGroupComputer(BaseModel model, ParameterLayout layout, AdapterSettings adapter, bool gradientCheckpointing, int lanes)
+        : this(model, layout, adapter, new PassSettings(gradientCheckpointing), lanes)
+    {
+    }
+
+    /// <summary>Starts the lanes.</summary>
+    /// <param name="model">The base; must outlive this.</param>
+    /// <param name="layout">The trained tensors.</param>
+    /// <param name="adapter">What is trained.</param>
+    /// <param name="pass">How micro-batches are computed.</param>
+    /// <param name="lanes">How many groups are computed at the same time, at least 1.</param>
+    public TorchGroupComputer(BaseModel model, ParameterLayout layout, AdapterSettings adapter, PassSettings pass, int lanes)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(layout);
         ArgumentNullException.ThrowIfNull(adapter);
+        ArgumentNullException.ThrowIfNull(pass);
         ArgumentOutOfRangeException.ThrowIfLessThan(lanes, 1);
         _model = model;
         _layout = layout;
-        _gradientCheckpointing = gradientCheckpointing;
+        _adapter = adapter;
+        _pass = pass;
         _adapters = new AdapterCache(version => AdaptedModel.Create(model, layout, adapter, version));
         _queue = new BlockingCollection<WorkItem>(lanes);
         _free = new SemaphoreSlim(lanes, lanes);
@@ -137,18 +152,21 @@ public sealed class TorchGroupComputer : IGroupComputer
     private GroupOutcome ComputeLoss(WorkItem item, AdaptedModel adapted)
     {
         var group = item.Group;
-        var pass = new MicroBatchPass(_model, adapted.Modules, _gradientCheckpointing, item.Sink.Progress, item.CancellationToken);
+        var pass = new MicroBatchPass(_model, adapted.Modules, _pass, item.Sink.Progress, item.CancellationToken);
         using var collector = new GradientCollector(_layout, item.Sink);
         double sum = 0;
         for (var index = 0; index < group.MicroBatches.Length; index++)
         {
             sum += group.Kind == GroupKind.Train
-                ? pass.Train(group.MicroBatches[index], collector, flush: index == group.MicroBatches.Length - 1)
+                ? pass.Train(group.MicroBatches[index], collector, Dropout(group, index), flush: index == group.MicroBatches.Length - 1)
                 : pass.Evaluate(group.MicroBatches[index]);
         }
 
         return new GroupOutcome(sum, group.TrainedTokens, group.TotalTokens, [], new GroupTimings(pass.ForwardSeconds, pass.BackwardSeconds, 0));
     }
+
+    private LoraDropout? Dropout(GroupSpec group, int index) =>
+        _adapter.Dropout == 0 ? null : LoraDropout.OfSegments(group.MicroBatches[index].Segments, _adapter.Dropout, _pass.Seed, group.Step);
 
     private GroupOutcome Generate(WorkItem item, AdaptedModel adapted)
     {

@@ -5,9 +5,9 @@ using DistTune.Modeling;
 namespace DistTune.Goldens;
 
 /// <summary>Computes groups as a worker does, as many at the same time as there are lanes.</summary>
-internal sealed class GroupRunner(BaseModel model, ParameterLayout layout, AdapterSettings settings, bool gradientCheckpointing, int lanes = 1) : IAsyncDisposable
+internal sealed class GroupRunner(BaseModel model, ParameterLayout layout, AdapterSettings settings, bool gradientCheckpointing, int lanes = 1, double labelSmoothing = 0) : IAsyncDisposable
 {
-    private readonly TorchGroupComputer _computer = new(model, layout, settings, gradientCheckpointing, lanes);
+    private readonly TorchGroupComputer _computer = new(model, layout, settings, new PassSettings(gradientCheckpointing, LabelSmoothing: labelSmoothing), lanes);
 
     /// <summary>Loss sum and gradient of the segments.</summary>
     public async Task<(double LossSum, float[] Gradient)> TrainAsync(ImmutableArray<Segment> segments, AdapterVersion version, CancellationToken cancellationToken)

@@ -65,7 +65,7 @@ public static class CounterRandom
     }
 
     /// <summary>One Philox block: key = seed, counter = (counter, stream).</summary>
-    internal static (uint A, uint B, uint C, uint D) Block(ulong seed, ulong stream, ulong counter)
+    public static (uint A, uint B, uint C, uint D) Block(ulong seed, ulong stream, ulong counter)
     {
         var (a, b) = ((uint)counter, (uint)(counter >> 32));
         var (c, d) = ((uint)stream, (uint)(stream >> 32));

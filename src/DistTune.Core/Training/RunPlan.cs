@@ -135,6 +135,12 @@ public sealed record RunPlan
     /// <summary>Seed of everything random.</summary>
     public required ulong Seed { get; init; }
 
+    /// <summary>Share of the loss that is spread over the whole vocabulary.</summary>
+    public double LabelSmoothing { get; init; }
+
+    /// <summary>How its micro-batches are computed.</summary>
+    public PassSettings Pass => new(GradientCheckpointing, Seed, LabelSmoothing);
+
     /// <summary>What is trained.</summary>
     public required AdapterSettings Adapter { get; init; }
 

@@ -5,7 +5,7 @@ using DistTune.Modeling.Decoders;
 
 namespace DistTune.Modeling.Adapters;
 
-/// <summary>The base with one version of the trained tensors; read-only, so that all lanes share it.</summary>
+/// <summary>The base with one version of the trained tensors, or with several adapters; read-only, so that all lanes share it.</summary>
 internal sealed class AdaptedModel : IDisposable
 {
     private readonly ImmutableArray<Tensor> _owned;
@@ -25,14 +25,21 @@ internal sealed class AdaptedModel : IDisposable
 
     /// <summary>Puts a version of the trained tensors on the base.</summary>
     /// <exception cref="DistTuneException">The version does not fit the layout, or the layout does not fit the base.</exception>
-    public static AdaptedModel Create(BaseModel model, ParameterLayout layout, AdapterSettings settings, AdapterVersion version)
+    public static AdaptedModel Create(BaseModel model, ParameterLayout layout, AdapterSettings settings, AdapterVersion version) =>
+        settings.Kind == AdapterKind.Full ? WithAllWeights(model, layout, version) : Create(model, [new LoadedAdapter(layout, settings, version)]);
+
+    /// <summary>Puts any number of adapters on the base, all active at once: what they add is summed, each by its weight.</summary>
+    /// <exception cref="DistTuneException">An adapter does not fit the base, or they cannot be active together.</exception>
+    public static AdaptedModel Create(BaseModel model, IReadOnlyList<LoadedAdapter> adapters)
     {
-        if (version.Values.Length != layout.Length)
+        if (adapters.FirstOrDefault(adapter => adapter.Settings.Kind == AdapterKind.Full) is { } full)
         {
-            throw new DistTuneException(FaultKind.Failed, $"Adapter version {version.Sha256} has {version.Values.Length} values; the layout has {layout.Length}. Use the version of this run.");
+            throw new DistTuneException(FaultKind.Configuration, $"Version {full.Version.Sha256} holds all weights and stands for itself; it cannot be added to a base.");
         }
 
-        return settings.Kind == AdapterKind.Full ? WithAllWeights(model, layout, version) : WithLora(model, layout, settings, version);
+        var builder = new AdapterBuilder(adapters, model.Device);
+        var modules = builder.Attach(model.Modules);
+        return new AdaptedModel(string.Join('+', adapters.Select(adapter => adapter.Version.Sha256)), modules, builder.Owned);
     }
 
     /// <summary>Frees the tensors of this version.</summary>
@@ -46,15 +53,9 @@ internal sealed class AdaptedModel : IDisposable
 
     private static AdaptedModel WithAllWeights(BaseModel model, ParameterLayout layout, AdapterVersion version)
     {
+        AdapterTensors.RequireLength(layout, version);
         var values = new FlatWeights(layout, version.Values);
         var (modules, owned) = new ModuleBuilder(model.Spec, ScalarType.Float32, model.Device, values).Build();
         return new AdaptedModel(version.Sha256, modules, owned);
-    }
-
-    private static AdaptedModel WithLora(BaseModel model, ParameterLayout layout, AdapterSettings settings, AdapterVersion version)
-    {
-        var builder = new LoraBuilder(layout, settings, version.Values, model.Device);
-        var modules = builder.Attach(model.Modules);
-        return new AdaptedModel(version.Sha256, modules, builder.Owned);
     }
 }

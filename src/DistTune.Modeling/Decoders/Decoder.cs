@@ -36,7 +36,7 @@ internal sealed class Decoder(DecoderSpec spec, DecoderModules modules, ScalarTy
     public Tensor Embed(PackedRows rows)
     {
         using var scope = torch.NewDisposeScope();
-        var embedded = modules.Embedding.index_select(0, rows.Ids).to(computeType);
+        var embedded = EmbeddingRows.Of(modules, rows.Ids, computeType);
         return (spec.EmbeddingScale == 1 ? embedded : embedded.mul_(spec.EmbeddingScale)).MoveToOuterDisposeScope();
     }
 

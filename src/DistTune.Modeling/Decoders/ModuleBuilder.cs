@@ -60,7 +60,7 @@ internal sealed class ModuleBuilder(DecoderSpec spec, ScalarType type, Device de
         var layers = Enumerable.Range(0, spec.LayerCount).Select(Layer).ToImmutableArray();
         var finalNorm = Norm("model.norm.weight");
         var head = spec.TiedHead
-            ? new Projection(new DenseMatrix(embedding), null, [])
+            ? new Projection(new DenseMatrix(embedding), null, [new ModuleRows("lm_head", 0, spec.VocabularySize)])
             {
                 TrainedWeight = embeddingEntry is { } entry ? [new TrainedRows(entry, 0, spec.VocabularySize)] : [],
             }
@@ -88,7 +88,7 @@ internal sealed class ModuleBuilder(DecoderSpec spec, ScalarType type, Device de
 
     private Gain LayerNorm(int layer, string name) => Norm($"model.layers.{layer}.{name}.weight");
 
-    private Gain Norm(string name) => new(Allocate(name, ScalarType.Float32), values.EntryOf(name));
+    private Gain Norm(string name) => new(Allocate(name, ScalarType.Float32), values.EntryOf(name)) { Module = name[..name.LastIndexOf('.')] };
 
     /// <summary>One projection of the layer's linear modules with these last names, in the order of the names.</summary>
     private Projection Fused(int layer, params string[] lastNames)

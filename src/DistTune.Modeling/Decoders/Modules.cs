@@ -16,22 +16,6 @@ internal readonly record struct ModuleRows(string Name, long Row, long Rows);
 /// <param name="Rows">Number of rows.</param>
 internal readonly record struct TrainedRows(int Entry, long Row, long Rows);
 
-/// <summary>LoRA on one module of a fused projection: rows [Row, Row + Rows) of y get Scale * B (A x).</summary>
-/// <param name="EntryA">Index of A in the parameter layout.</param>
-/// <param name="EntryB">Index of B in the parameter layout.</param>
-/// <param name="RankOffset">First row of this module's A in the stacked A.</param>
-/// <param name="Rank">R of this module.</param>
-/// <param name="Row">First output feature in the fused projection.</param>
-/// <param name="Rows">Output features.</param>
-/// <param name="B">[Rows, Rank], fp32.</param>
-internal sealed record LoraPart(int EntryA, int EntryB, long RankOffset, long Rank, long Row, long Rows, Tensor B);
-
-/// <summary>The LoRA factors of a fused projection; those that share its input have their A's stacked, so that one product serves all.</summary>
-/// <param name="StackedA">[sum of ranks, in], fp32.</param>
-/// <param name="Parts">The modules, ascending.</param>
-/// <param name="Scale">alpha / r.</param>
-internal sealed record LoraFactors(Tensor StackedA, ImmutableArray<LoraPart> Parts, float Scale);
-
 /// <summary>A linear map y = W x + b (+ LoRA); several modules of the base with the same input stand in it one below the other.</summary>
 /// <param name="Weight">[out, in], however it is stored.</param>
 /// <param name="Bias">[out], fp32.</param>
@@ -40,6 +24,9 @@ internal sealed record Projection(FrozenMatrix Weight, Tensor? Bias, ImmutableAr
 {
     /// <summary>The adapter on it, if any.</summary>
     public LoraFactors? Lora { get; init; }
+
+    /// <summary>DoRA's scales of the rows, if any; never without <see cref="Lora"/>.</summary>
+    public RowScales? Dora { get; init; }
 
     /// <summary>The parts of the weight that are trained themselves.</summary>
     public ImmutableArray<TrainedRows> TrainedWeight { get; init; } = [];
@@ -54,7 +41,11 @@ internal sealed record Projection(FrozenMatrix Weight, Tensor? Bias, ImmutableAr
 /// <summary>The weight of a norm, which its gain follows from.</summary>
 /// <param name="Value">[D], fp32.</param>
 /// <param name="Entry">Index in the parameter layout, or null if frozen.</param>
-internal sealed record Gain(Tensor Value, int? Entry = null);
+internal sealed record Gain(Tensor Value, int? Entry = null)
+{
+    /// <summary>The norm's name, without <c>.weight</c>.</summary>
+    public string Module { get; init; } = "";
+}
 
 /// <summary>One decoder layer.</summary>
 internal sealed record LayerModules(
@@ -94,8 +85,14 @@ internal sealed record LayerModules(
 /// <param name="Head">[V, D]; shares the embedding's storage if tied.</param>
 internal sealed record DecoderModules(Tensor Embedding, int? EmbeddingEntry, ImmutableArray<LayerModules> Layers, Gain FinalNorm, Projection Head)
 {
+    /// <summary>The adapters on the embedding.</summary>
+    public ImmutableArray<EmbeddingLora> EmbeddingLora { get; init; } = [];
+
+    /// <summary>Whether a gradient of the embedding or of an adapter on it is asked for.</summary>
+    public bool TrainsEmbedding => EmbeddingEntry is not null || !EmbeddingLora.IsEmpty;
+
     /// <summary>Index of the first layer that needs its backward pass, or the layer count if only what follows the layers is trained.</summary>
-    public int FirstTrainedLayer => EmbeddingEntry is not null ? 0 : FirstTrained(Layers);
+    public int FirstTrainedLayer => TrainsEmbedding ? 0 : FirstTrained(Layers);
 
     private static int FirstTrained(ImmutableArray<LayerModules> layers)
     {

@@ -10,7 +10,8 @@ namespace DistTune.Modeling.Gradients;
 /// <param name="kernels">The arithmetic.</param>
 /// <param name="gradients">Takes the gradients of trained tensors.</param>
 /// <param name="tape">Where derivatives are recorded; null computes values only.</param>
-internal sealed partial class Operations(IKernels kernels, IParameterGradients gradients, Tape? tape)
+/// <param name="dropout">Drops inputs of adapters; null drops none.</param>
+internal sealed partial class Operations(IKernels kernels, IParameterGradients gradients, Tape? tape, LoraDropout? dropout = null)
 {
     /// <summary>See <see cref="IKernels.RmsNorm"/>.</summary>
     public Node RmsNorm(Node x, Gain gain, NormSpec norm)
@@ -51,13 +52,13 @@ internal sealed partial class Operations(IKernels kernels, IParameterGradients g
     /// <param name="readsOutput">False where only the derivative is of interest: the product is left out and the value is empty.</param>
     public Node Linear(Node x, Projection projection, Node? residual = null, bool readsOutput = true)
     {
-        var (y, reduced) = readsOutput
-            ? kernels.Linear(x.Value, projection, residual?.Value)
-            : (torch.empty([0L], device: x.Value.device), kernels.LinearReduced(x.Value, projection));
+        var (y, trace) = readsOutput
+            ? kernels.Linear(x.Value, projection, residual?.Value, dropout)
+            : (torch.empty([0L], device: x.Value.device), kernels.LinearTrace(x.Value, projection, dropout));
         var output = new Node(y, Records(x.NeedsGradient || projection.IsTrained || residual is { NeedsGradient: true }));
         if (!output.NeedsGradient)
         {
-            reduced?.Dispose();
+            trace?.Dispose();
             return output;
         }
 
@@ -65,7 +66,7 @@ internal sealed partial class Operations(IKernels kernels, IParameterGradients g
             output,
             gradient =>
             {
-                var xGradient = kernels.LinearBackward(gradient, projection, x.Value, reduced, x.NeedsGradient, gradients);
+                var xGradient = kernels.LinearBackward(gradient, projection, x.Value, trace, x.NeedsGradient, gradients, dropout);
                 if (xGradient is not null)
                 {
                     x.AddGradient(xGradient);
@@ -82,7 +83,7 @@ internal sealed partial class Operations(IKernels kernels, IParameterGradients g
             },
             // A frozen map's derivative does not read x.
             projection.IsTrained ? x.Hold() : null,
-            reduced);
+            trace);
         return output;
     }
 

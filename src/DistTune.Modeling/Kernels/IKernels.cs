@@ -11,6 +11,19 @@ internal interface IParameterGradients
     void Add(int entry, Tensor gradient);
 }
 
+/// <summary>What the derivative of a linear map with an adapter reads besides x.</summary>
+/// <param name="Reduced">x A^T [T, sum of ranks], fp32.</param>
+/// <param name="Unscaled">W x + s B A x [T, out] before DoRA scales its rows; null without DoRA.</param>
+internal sealed record LinearTrace(Tensor Reduced, Tensor? Unscaled) : IDisposable
+{
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Reduced.Dispose();
+        Unscaled?.Dispose();
+    }
+}
+
 /// <summary>
 /// The arithmetic of a decoder, each operation with its derivative. Nothing here records anything: what the derivative needs is
 /// handed in again. Tensors that come back are new and belong to the caller. Inputs are never changed, except where said.
@@ -73,21 +86,30 @@ internal interface IKernels
     /// <param name="x">[T, in].</param>
     /// <param name="projection">The map.</param>
     /// <param name="residual">[T, out], added; null for none.</param>
-    /// <returns>y [T, out], and x A^T [T, sum of ranks] in fp32, which the derivative needs, if there is an adapter.</returns>
-    (Tensor Y, Tensor? Reduced) Linear(Tensor x, Projection projection, Tensor? residual);
+    /// <param name="dropout">Drops inputs of A; null drops none.</param>
+    /// <returns>y [T, out], and what the derivative needs, if there is an adapter.</returns>
+    (Tensor Y, LinearTrace? Trace) Linear(Tensor x, Projection projection, Tensor? residual, LoraDropout? dropout = null);
 
-    /// <summary>Only x A^T of <see cref="Linear"/>, for a recomputation whose y nobody reads.</summary>
-    Tensor? LinearReduced(Tensor x, Projection projection);
+    /// <summary>Only what the derivative of <see cref="Linear"/> needs, for a recomputation whose y nobody reads.</summary>
+    LinearTrace? LinearTrace(Tensor x, Projection projection, LoraDropout? dropout = null);
 
     /// <summary>The derivative of <see cref="Linear"/>; gradients of what is trained go to <paramref name="gradients"/>.</summary>
     /// <param name="gradient">[T, out].</param>
     /// <param name="projection">The map.</param>
     /// <param name="x">The input; only read if something of the projection is trained.</param>
-    /// <param name="reduced">What the forward pass returned.</param>
+    /// <param name="trace">What the forward pass returned.</param>
     /// <param name="inputGradient">Whether the gradient of x is asked for.</param>
     /// <param name="gradients">Takes the gradients of trained tensors.</param>
+    /// <param name="dropout">As in the forward pass.</param>
     /// <returns>The gradient of x [T, in], or null.</returns>
-    Tensor? LinearBackward(Tensor gradient, Projection projection, Tensor? x, Tensor? reduced, bool inputGradient, IParameterGradients gradients);
+    Tensor? LinearBackward(
+        Tensor gradient,
+        Projection projection,
+        Tensor? x,
+        LinearTrace? trace,
+        bool inputGradient,
+        IParameterGradients gradients,
+        LoraDropout? dropout = null);
 
     /// <summary>Summed cross-entropy of rows of logits.</summary>
     /// <param name="logits">[T, V], fp32; overwritten, with the gradient of the sum if <paramref name="gradient"/>.</param>

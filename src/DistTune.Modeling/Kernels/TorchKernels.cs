@@ -97,84 +97,21 @@ internal sealed class TorchKernels : IKernels
     }
 
     /// <inheritdoc/>
-    public (Tensor Y, Tensor? Reduced) Linear(Tensor x, Projection projection, Tensor? residual)
-    {
-        using var scope = torch.NewDisposeScope();
-        var bias = projection.Bias is null ? null : Precision.Alike(projection.Bias, x);
-        var y = projection.Weight.Multiply(x, residual ?? bias);
-        if (residual is not null && bias is not null)
-        {
-            y.add_(bias);
-        }
-
-        var reduced = LinearReduced(x, projection);
-        if (projection.Lora is { } lora)
-        {
-            foreach (var part in lora.Parts)
-            {
-                var rows = y.narrow(1, part.Row, part.Rows);
-                var low = reduced!.narrow(1, part.RankOffset, part.Rank);
-                var up = Precision.Alike(part.B, low).t();
-                if (Precision.IsWide(y))
-                {
-                    rows.addmm_(low, up, 1, lora.Scale);
-                }
-                else
-                {
-                    rows.add_(low.mm(up), lora.Scale);
-                }
-            }
-        }
-
-        return (y.MoveToOuterDisposeScope(), reduced?.MoveToOuterDisposeScope());
-    }
+    public (Tensor Y, LinearTrace? Trace) Linear(Tensor x, Projection projection, Tensor? residual, LoraDropout? dropout = null) =>
+        TorchLinear.Forward(x, projection, residual, dropout);
 
     /// <inheritdoc/>
-    public Tensor? LinearReduced(Tensor x, Projection projection)
-    {
-        if (projection.Lora is not { } lora)
-        {
-            return null;
-        }
-
-        using var scope = torch.NewDisposeScope();
-        var wide = Precision.Wide(x);
-        return wide.mm(Precision.Alike(lora.StackedA, wide).t()).MoveToOuterDisposeScope();
-    }
+    public LinearTrace? LinearTrace(Tensor x, Projection projection, LoraDropout? dropout = null) => TorchLinear.Trace(x, projection, dropout);
 
     /// <inheritdoc/>
-    public Tensor? LinearBackward(Tensor gradient, Projection projection, Tensor? x, Tensor? reduced, bool inputGradient, IParameterGradients gradients)
-    {
-        using var scope = torch.NewDisposeScope();
-        var result = inputGradient ? projection.Weight.MultiplyTransposed(gradient) : null;
-        if (projection.Lora is { } lora)
-        {
-            var g = Precision.Wide(gradient);
-            var reducedGradient = torch.empty(reduced!.shape, dtype: reduced.dtype, device: reduced.device);
-            foreach (var part in lora.Parts)
-            {
-                var rows = g.narrow(1, part.Row, part.Rows);
-                var low = reduced.narrow(1, part.RankOffset, part.Rank);
-                gradients.Add(part.EntryB, rows.t().mm(low).mul_(lora.Scale));
-                reducedGradient.narrow(1, part.RankOffset, part.Rank).copy_(rows.mm(Precision.Alike(part.B, rows)).mul_(lora.Scale));
-            }
-
-            var stacked = reducedGradient.t().mm(Precision.Wide(x!));
-            foreach (var part in lora.Parts)
-            {
-                gradients.Add(part.EntryA, stacked.narrow(0, part.RankOffset, part.Rank));
-            }
-
-            if (result is not null)
-            {
-                var down = Precision.Alike(lora.StackedA, reducedGradient);
-                result = Precision.IsWide(result) ? result.addmm_(reducedGradient, down) : result.add_(reducedGradient.mm(down));
-            }
-        }
-
-        AddTrained(gradient, projection, x, gradients);
-        return result?.MoveToOuterDisposeScope();
-    }
+    public Tensor? LinearBackward(
+        Tensor gradient,
+        Projection projection,
+        Tensor? x,
+        LinearTrace? trace,
+        bool inputGradient,
+        IParameterGradients gradients,
+        LoraDropout? dropout = null) => TorchLinear.Backward(gradient, projection, x, trace, inputGradient, gradients, dropout);
 
     /// <inheritdoc/>
     public Tensor CrossEntropy(Tensor logits, Tensor targets, double labelSmoothing, bool gradient)
@@ -201,27 +138,6 @@ internal sealed class TorchKernels : IKernels
         }
 
         return loss.view(-1).MoveToOuterDisposeScope();
-    }
-
-    private static void AddTrained(Tensor gradient, Projection projection, Tensor? x, IParameterGradients gradients)
-    {
-        if (!projection.TrainedWeight.IsEmpty)
-        {
-            var weight = Precision.Wide(gradient).t().mm(Precision.Wide(x!));
-            foreach (var part in projection.TrainedWeight)
-            {
-                gradients.Add(part.Entry, weight.narrow(0, part.Row, part.Rows));
-            }
-        }
-
-        if (!projection.TrainedBias.IsEmpty)
-        {
-            var bias = Precision.Wide(gradient).sum(dim: 0);
-            foreach (var part in projection.TrainedBias)
-            {
-                gradients.Add(part.Entry, bias.narrow(0, part.Row, part.Rows));
-            }
-        }
     }
 
     private static Tensor Gain(Tensor weight, Tensor like, NormSpec norm) => norm.OnePlusWeight ? weight.to(like.dtype).add(1) : weight;

@@ -13,11 +13,12 @@ namespace DistTune.Modeling.Objectives;
 /// computed again for its derivative; without, every layer's tape is kept. Both do the same arithmetic, so gradients are equal bit
 /// for bit. Layers below the first trained one have no backward at all.
 /// </summary>
-internal sealed class MicroBatchPass(BaseModel model, DecoderModules modules, bool gradientCheckpointing, Action progress, CancellationToken cancellationToken)
+internal sealed class MicroBatchPass(BaseModel model, DecoderModules modules, PassSettings settings, Action progress, CancellationToken cancellationToken)
 {
     private readonly IKernels _kernels = model.Kernels;
     private readonly Decoder _decoder = new(model.Spec, modules, model.ComputeType);
     private readonly TokenLoss _loss = new(model.Kernels, model.Spec.LogitSoftCap);
+    private LoraDropout? _dropout;
 
     /// <summary>Seconds of all forward passes so far.</summary>
     public double ForwardSeconds { get; private set; }
@@ -56,11 +57,13 @@ internal sealed class MicroBatchPass(BaseModel model, DecoderModules modules, bo
     /// <summary>The loss sum; gradients go to <paramref name="collector"/>.</summary>
     /// <param name="batch">The segments.</param>
     /// <param name="collector">Takes the gradients.</param>
+    /// <param name="dropout">Drops inputs of adapters; null drops none.</param>
     /// <param name="flush">Whether this is the group's last micro-batch, so that finished layers are handed on.</param>
-    public double Train(MicroBatch batch, GradientCollector collector, bool flush)
+    public double Train(MicroBatch batch, GradientCollector collector, LoraDropout? dropout, bool flush)
     {
         using var scope = torch.NewDisposeScope();
         using var targets = Targets.OfSegments(batch.Segments, model.Device);
+        _dropout = dropout;
         var sum = 0.0;
         if (targets.Count > 0)
         {
@@ -101,20 +104,20 @@ internal sealed class MicroBatchPass(BaseModel model, DecoderModules modules, bo
     private Node Forward(PackedRows rows, Targets targets, GradientCollector collector, LayerTapes run)
     {
         var first = modules.FirstTrainedLayer;
-        var x = new Node(_decoder.Embed(rows), needsGradient: modules.EmbeddingEntry is not null);
+        var x = new Node(_decoder.Embed(rows), needsGradient: modules.TrainsEmbedding);
         for (var layer = 0; layer < LayerCount; layer++)
         {
             if (layer < first)
             {
-                x = Advance(new Operations(_kernels, collector, tape: null), layer, x, rows, targets);
+                x = Advance(Recording(collector, tape: null), layer, x, rows, targets);
                 continue;
             }
 
             cancellationToken.ThrowIfCancellationRequested();
             // The last layer's backward comes next, so computing it again would gain nothing.
-            var tape = gradientCheckpointing && layer < LayerCount - 1 ? null : new Tape();
+            var tape = settings.GradientCheckpointing && layer < LayerCount - 1 ? null : new Tape();
             run.Keep(layer, x, tape);
-            var y = Compute(new Operations(_kernels, collector, tape), layer, x, rows, targets);
+            var y = Compute(Recording(collector, tape), layer, x, rows, targets);
             if (tape is null)
             {
                 // Nothing was recorded, but the layer above needs to hand its gradient down.
@@ -136,8 +139,8 @@ internal sealed class MicroBatchPass(BaseModel model, DecoderModules modules, bo
     private (double Sum, Tensor? Gradient) Loss(Node x, Targets targets, GradientCollector collector)
     {
         using var tape = new Tape();
-        using var normed = _decoder.FinalNorm(new Operations(_kernels, collector, tape), x);
-        var (sum, gradient) = _loss.Compute(normed.Value, modules.Head, targets, collector);
+        using var normed = _decoder.FinalNorm(Recording(collector, tape), x);
+        var (sum, gradient) = _loss.Compute(normed.Value, modules.Head, targets, collector, settings.LabelSmoothing, _dropout);
         if (!normed.NeedsGradient)
         {
             gradient?.Dispose();
@@ -160,7 +163,7 @@ internal sealed class MicroBatchPass(BaseModel model, DecoderModules modules, bo
                 if (tape is null)
                 {
                     tape = new Tape();
-                    output = Compute(new Operations(_kernels, collector, tape), layer, input, rows, targets, readsOutput: false);
+                    output = Compute(Recording(collector, tape), layer, input, rows, targets, readsOutput: false);
                 }
 
                 using (tape)
@@ -180,13 +183,13 @@ internal sealed class MicroBatchPass(BaseModel model, DecoderModules modules, bo
             progress();
         }
 
-        if (gradient is not null && modules.EmbeddingEntry is { } entry)
+        if (gradient is not null && modules.TrainsEmbedding)
         {
-            var embedding = torch.zeros(modules.Embedding.shape, dtype: ScalarType.Float32, device: model.Device);
-            embedding.index_add_(0, rows.Ids, gradient.to(ScalarType.Float32), model.Spec.EmbeddingScale);
-            collector.Add(entry, embedding);
+            EmbeddingRows.Backward(modules, rows.Ids, gradient, model.Spec.EmbeddingScale, collector);
         }
     }
+
+    private Operations Recording(GradientCollector collector, Tape? tape) => new(_kernels, collector, tape, _dropout);
 
     private Node Compute(Operations operations, int layer, Node x, PackedRows rows, Targets targets, bool readsOutput = true)
     {

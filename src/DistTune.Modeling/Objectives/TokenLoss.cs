@@ -20,8 +20,10 @@ internal sealed class TokenLoss(IKernels kernels, double? softCap)
     /// <param name="head">The output head.</param>
     /// <param name="targets">What they predict.</param>
     /// <param name="gradients">Takes gradients of the head, where it is trained; null for the loss alone.</param>
+    /// <param name="labelSmoothing">Share of the loss that is spread over the vocabulary.</param>
+    /// <param name="dropout">Drops inputs of an adapter on the head; null drops none.</param>
     /// <returns>The loss sum, and its gradient with respect to <paramref name="normed"/> if asked for.</returns>
-    public (double Sum, Tensor? Gradient) Compute(Tensor normed, Projection head, Targets targets, IParameterGradients? gradients)
+    public (double Sum, Tensor? Gradient) Compute(Tensor normed, Projection head, Targets targets, IParameterGradients? gradients, double labelSmoothing = 0, LoraDropout? dropout = null)
     {
         using var scope = torch.NewDisposeScope();
         var wide = head with { Weight = head.Weight.ForProductsWith(normed.dtype) };
@@ -33,9 +35,10 @@ internal sealed class TokenLoss(IKernels kernels, double? softCap)
             using var chunkScope = torch.NewDisposeScope();
             var count = Math.Min(chunk, targets.Count - start);
             var rows = normed.narrow(0, start, count);
-            var (output, reduced) = kernels.Linear(rows, wide, residual: null);
+            var chunkDropout = dropout?.Predicting(start, count);
+            var (output, trace) = kernels.Linear(rows, wide, residual: null, chunkDropout);
             var (logits, capped) = softCap is { } cap ? SoftCap.Forward(Precision.Wide(output), cap) : (Precision.Wide(output), null);
-            var losses = kernels.CrossEntropy(logits, targets.Tokens.narrow(0, start, count), labelSmoothing: 0, gradient: gradients is not null);
+            var losses = kernels.CrossEntropy(logits, targets.Tokens.narrow(0, start, count), labelSmoothing, gradient: gradients is not null);
             sum += HostMemory.Doubles(losses).Sum();
             if (gradients is not null)
             {
@@ -44,7 +47,7 @@ internal sealed class TokenLoss(IKernels kernels, double? softCap)
                     SoftCap.Backward(logits, capped);
                 }
 
-                var gradient = kernels.LinearBackward(logits.to(normed.dtype), wide, rows, reduced, inputGradient: true, gradients);
+                var gradient = kernels.LinearBackward(logits.to(normed.dtype), wide, rows, trace, inputGradient: true, gradients, chunkDropout);
                 result!.narrow(0, start, count).copy_(gradient!);
             }
         }

@@ -120,12 +120,15 @@ public sealed class PeftAdapterTests : IDisposable
 
     [Theory]
     [InlineData("peft_type", "\"IA3\"")]
-    [InlineData("use_dora", "true")]
-    [InlineData("use_rslora", "true")]
-    [InlineData("bias", "\"all\"")]
-    [InlineData("modules_to_save", """["lm_head"]""")]
-    [InlineData("rank_pattern", """{"q_proj":4}""")]
-    [InlineData("alpha_pattern", """{"q_proj":4}""")]
+    [InlineData("bias", "\"some\"")]
+    [InlineData("fan_in_fan_out", "true")]
+    [InlineData("init_lora_weights", "\"olora\"")]
+    [InlineData("layer_replication", "[[0,2]]")]
+    [InlineData("target_parameters", """["mlp.experts"]""")]
+    [InlineData("rank_pattern", """{"q_proj":0}""")]
+    [InlineData("alpha_pattern", """["q_proj"]""")]
+    [InlineData("modules_to_save", "[1]")]
+    [InlineData("lora_dropout", "1.5")]
     public void Load_WhatCannotBeApplied_IsRefusedByName(string field, string json)
     {
         PeftAdapter.Save(Adapter, Layout, Random(), Settings, "base");
@@ -135,14 +138,14 @@ public sealed class PeftAdapterTests : IDisposable
     }
 
     [Fact]
-    public void Load_PatternOfTargets_TakesTheModulesFromTheTensors()
+    public void Load_PatternOfTargets_SelectsByWholeNames()
     {
         PeftAdapter.Save(Adapter, Layout, Random(), Settings, "base");
         Change("target_modules", JsonValue.Create(".*_proj"));
 
         var loaded = PeftAdapter.Load(Adapter);
 
-        Assert.Equal(14, loaded.Settings.TargetModules.Length);
+        Assert.Equal(".*_proj", loaded.Settings.TargetPattern);
         Assert.Equal(Layout.Entries, AdapterLayout.Create(ConfigText.Describe(), loaded.Settings).Entries, Same);
     }
 

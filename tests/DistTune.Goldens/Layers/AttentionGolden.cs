@@ -48,11 +48,11 @@ internal sealed class AttentionGolden : IGoldenKind
         var (y, _) = kernels.Linear(mixed, outputProjection, residual: null);
         file.Compare(meter, "y", y);
 
-        var mixedGradient = kernels.LinearBackward(file.Rows("grad_y"), outputProjection, mixed, reduced: null, inputGradient: true, gradients)!;
+        var mixedGradient = kernels.LinearBackward(file.Rows("grad_y"), outputProjection, mixed, trace: null, inputGradient: true, gradients)!;
         var qkvGradient = torch.zeros(qkv.shape, dtype: qkv.dtype, device: qkv.device);
         kernels.AttentionBackward(mixedGradient, queries, keys, values, shape, spans.AsSpan(), Split(qkvGradient, shape));
         kernels.Rotate(Heads(qkvGradient, shape, 0, shape.Heads + shape.KeyValueHeads), cosine, sine, inverse: true);
-        file.Compare(meter, "grad_x", kernels.LinearBackward(qkvGradient, fused, x, reduced: null, inputGradient: true, gradients)!);
+        file.Compare(meter, "grad_x", kernels.LinearBackward(qkvGradient, fused, x, trace: null, inputGradient: true, gradients)!);
         CompareWeights(file, gradients, meter);
     }
 

@@ -25,9 +25,9 @@ internal sealed class FeedForwardGolden : IGoldenKind
         var (y, _) = kernels.Linear(activated, down, residual: null);
         file.Compare(meter, "y", y);
 
-        var activatedGradient = kernels.LinearBackward(file.Rows("grad_y"), down, activated, reduced: null, inputGradient: true, gradients)!;
+        var activatedGradient = kernels.LinearBackward(file.Rows("grad_y"), down, activated, trace: null, inputGradient: true, gradients)!;
         var bothGradient = kernels.GatedActivationBackward(activatedGradient, both, Activation.Silu);
-        file.Compare(meter, "grad_x", kernels.LinearBackward(bothGradient, gateUp, x, reduced: null, inputGradient: true, gradients)!);
+        file.Compare(meter, "grad_x", kernels.LinearBackward(bothGradient, gateUp, x, trace: null, inputGradient: true, gradients)!);
         string[] names = ["gate_proj.weight", "up_proj.weight", "down_proj.weight", "gate_proj.bias", "up_proj.bias", "down_proj.bias"];
         for (var entry = 0; entry < names.Length; entry++)
         {

@@ -10,7 +10,11 @@ internal sealed class TrainCase(JsonElement root)
 {
     private static readonly string[] AdamW = ["adamw", "adamw_torch"];
     private static readonly string[] KnownOptimizer = ["lr", "betas", "eps", "weight_decay", "loraplus_lr_ratio", "loraplus_lr_embedding", "loraplus_weight_decay"];
-    private static readonly string[] KnownPeft = ["r", "lora_alpha", "target_modules", "task_type", "peft_type", "exclude_modules", "layers_to_transform", "layers_pattern"];
+    private static readonly string[] KnownPeft =
+    [
+        "r", "lora_alpha", "target_modules", "task_type", "peft_type", "exclude_modules", "layers_to_transform", "layers_pattern", "rank_pattern",
+        "alpha_pattern", "use_rslora", "use_dora", "lora_bias", "modules_to_save", "ensure_weight_tying",
+    ];
 
     /// <summary>Name of the model's folder.</summary>
     public string Model => root.GetProperty("model").GetString()!;
@@ -26,6 +30,24 @@ internal sealed class TrainCase(JsonElement root)
 
     /// <summary>Whether layers are computed again in the backward pass.</summary>
     public bool GradientCheckpointing => root.TryGetProperty("gradient_checkpointing", out var flag) && flag.GetBoolean();
+
+    /// <summary>Share of the loss that is spread over the vocabulary.</summary>
+    public double LabelSmoothing => root.TryGetProperty("label_smoothing", out var share) && share.ValueKind == JsonValueKind.Number ? share.GetDouble() : 0;
+
+    /// <summary>LoRA+'s rates, if the case has them.</summary>
+    public LoraPlusSettings? LoraPlus
+    {
+        get
+        {
+            var optimizer = root.GetProperty("optimizer");
+            return root.TryGetProperty("param_groups", out var kind) && kind.ValueEquals("loraplus")
+                ? new LoraPlusSettings(optimizer.GetProperty("loraplus_lr_ratio").GetDouble(), optimizer.GetProperty("loraplus_lr_embedding").GetDouble())
+                : null;
+        }
+    }
+
+    /// <summary>Whether the case decays as the product does, rather than everything.</summary>
+    public bool GroupsByName => root.TryGetProperty("param_groups", out var kind) && !kind.ValueEquals("single");
 
     /// <summary>Whether the base is stored in bfloat16.</summary>
     public bool BaseInBFloat16 => root.TryGetProperty("base_dtype", out var type) && type.GetString() == "bfloat16";
@@ -62,11 +84,6 @@ internal sealed class TrainCase(JsonElement root)
     /// <summary>Refuses what the product does not do, before anything is computed.</summary>
     public void CheckSupported()
     {
-        if (root.TryGetProperty("label_smoothing", out var smoothing) && IsSet(smoothing))
-        {
-            throw new GoldenUnsupportedException("label smoothing in training");
-        }
-
         if (root.TryGetProperty("base_dtype", out var type) && type.GetString() is not ("float32" or "bfloat16"))
         {
             throw new GoldenUnsupportedException($"base_dtype: {type.GetString()}");
@@ -84,7 +101,7 @@ internal sealed class TrainCase(JsonElement root)
         }
     }
 
-    /// <summary>The layout with each tensor's decay and learning rate as the case groups them.</summary>
+    /// <summary>The layout with each tensor's decay and learning rate as the case groups them; where the product groups too, both must agree.</summary>
     public ParameterLayout Grouped(ParameterLayout layout)
     {
         if (!root.TryGetProperty("param_group_contents", out var groups))
@@ -101,10 +118,27 @@ internal sealed class TrainCase(JsonElement root)
         var unknown = groupOf.Keys.Except(layout.Entries.Select(entry => entry.Name), StringComparer.Ordinal).FirstOrDefault();
         if (unknown is not null)
         {
-            throw new GoldenUnsupportedException($"the trained tensor '{unknown}'");
+            throw new InvalidDataException($"The case trains '{unknown}', which the layout lacks.");
         }
 
-        return ParameterLayout.Create(layout.Entries.Select(entry => Grouped(entry, groupOf, rate, decay)));
+        var grouped = ParameterLayout.Create(layout.Entries.Select(entry => Grouped(entry, groupOf, rate, decay)));
+        if (GroupsByName)
+        {
+            RequireEqual(ParameterGroups.WithRates(layout, LoraPlus, rate), grouped, decay);
+        }
+
+        return grouped;
+    }
+
+    private static void RequireEqual(ParameterLayout own, ParameterLayout grouped, double decay)
+    {
+        foreach (var (mine, theirs) in own.Entries.Zip(grouped.Entries))
+        {
+            if ((decay != 0 && mine.WeightDecay != theirs.WeightDecay) || Math.Abs((mine.LearningRateScale / theirs.LearningRateScale) - 1) > 1e-12)
+            {
+                throw new InvalidDataException($"'{mine.Name}' is in another group than in the case (decay {mine.WeightDecay}, rate times {mine.LearningRateScale}).");
+            }
+        }
     }
 
     private static ParameterEntry Grouped(ParameterEntry entry, Dictionary<string, JsonElement> groupOf, double rate, double decay)
@@ -124,8 +158,14 @@ internal sealed class TrainCase(JsonElement root)
     }
 
     // In memory PEFT puts the adapter's name into a tensor's name; on disk it is left out.
-    private static string SavedName(string name) =>
-        name.Replace(".default.weight", ".weight", StringComparison.Ordinal);
+    private static string SavedName(string name)
+    {
+        const string Adapter = ".default";
+        name = name.Replace(".modules_to_save.default.", ".", StringComparison.Ordinal)
+            .Replace(".lora_magnitude_vector.default.weight", ".lora_magnitude_vector", StringComparison.Ordinal)
+            .Replace(".default.", ".", StringComparison.Ordinal);
+        return name.EndsWith(Adapter, StringComparison.Ordinal) ? name[..^Adapter.Length] : name;
+    }
 
     // An option that is null, false, zero or empty asks for nothing.
     private static bool IsSet(JsonElement value) => value.ValueKind switch
@@ -149,7 +189,7 @@ internal sealed class TrainCase(JsonElement root)
         {
             var harmless = option.Name switch
             {
-                "bias" => option.Value.ValueEquals("none"),
+                "bias" => option.Value.ValueKind == JsonValueKind.String,
                 "name" => option.Value.ValueKind == JsonValueKind.String && AdamW.Contains(option.Value.GetString(), StringComparer.OrdinalIgnoreCase),
                 // The adapter's first values are in the case; only its plain starts leave the base as it is.
                 "init_lora_weights" => option.Value.ValueKind == JsonValueKind.True || option.Value.ValueEquals("gaussian"),

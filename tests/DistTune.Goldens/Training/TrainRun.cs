@@ -29,7 +29,7 @@ internal sealed class TrainRun : IAsyncDisposable
         Parameters = parameters;
         _optimizer = new AdamW(layout, trainCase.Optimizer);
         _schedule = new LearningRateSchedule(trainCase.Schedule);
-        _runner = new GroupRunner(model, layout, settings, trainCase.GradientCheckpointing);
+        _runner = new GroupRunner(model, layout, settings, trainCase.GradientCheckpointing, labelSmoothing: trainCase.LabelSmoothing);
     }
 
     /// <summary>The trained values now.</summary>
@@ -60,7 +60,7 @@ internal sealed class TrainRun : IAsyncDisposable
         var norm = GradientClipping.Norm(gradient);
         var rate = _schedule.RateAt(step);
         _optimizer.Step(Parameters, gradient, rate, GradientClipping.Factor(norm, _case.MaxGradientNorm));
-        return new TrainStep(lossSum / valid, valid, norm, rate * _layout.Entries[0].LearningRateScale, GradientClipping.Norm(Parameters));
+        return new TrainStep(lossSum / valid, valid, norm, rate, GradientClipping.Norm(Parameters));
     }
 
     /// <summary>Logits of a batch with the trained values, without padding.</summary>
