@@ -14,9 +14,9 @@ internal static class LoraProjection
         var kernels = new TorchKernels();
         var gradients = new GradientTable();
         var x = file.Rows("x");
-        var (y, reduced) = kernels.Linear(x, projection, residual: null);
+        var (y, trace) = kernels.Linear(x, projection, residual: null);
         file.Compare(meter, "y_train", y, tolerance);
-        file.Compare(meter, "grad_x", kernels.LinearBackward(file.Rows("grad_y"), projection, x, reduced, inputGradient: true, gradients)!, tolerance);
+        file.Compare(meter, "grad_x", kernels.LinearBackward(file.Rows("grad_y"), projection, x, trace, inputGradient: true, gradients)!, tolerance);
         file.Compare(meter, "grad.lora_A", gradients[0], tolerance);
         file.Compare(meter, "grad.lora_B", gradients[1], tolerance);
         if (file.File.Has("grad.bias"))
@@ -31,7 +31,7 @@ internal static class LoraProjection
         var bias = file.Optional("init.bias");
         return new Projection(new DenseMatrix(weight), bias, [])
         {
-            Lora = new LoraFactors(a, [new LoraPart(0, 1, 0, a.shape[0], 0, b.shape[0], b)], scale),
+            Lora = new LoraFactors(a, [new LoraPart(0, 1, 0, a.shape[0], 0, b.shape[0], b, scale)]),
             TrainedBias = bias is null ? [] : [new TrainedRows(2, 0, b.shape[0])],
         };
     }
