@@ -9,6 +9,9 @@ namespace DistTune.Coordinator;
 /// <param name="Outputs">Where its files go.</param>
 internal sealed record CoordinatedRun(RunPlan Plan, AdapterVersion InitialAdapter, IRunOutputs Outputs)
 {
+    /// <summary>Where the run is kept; null keeps it in memory only.</summary>
+    public RunStore? Store { get; init; }
+
     /// <summary>A log line every so many steps.</summary>
     public int LoggingSteps { get; init; } = 1;
 }

@@ -6,6 +6,9 @@ internal sealed class CoordinatorExit
     public const int Finished = 0;
     public const int Failed = 1;
     public const int Configuration = 2;
+
+    /// <summary>The run has not ended, but its folder cannot be written at the moment: start again later (EX_TEMPFAIL of sysexits).</summary>
+    public const int Unfinished = 75;
     public const int Interrupted = 130;
 
     /// <summary>Interrupted until the runs have ended.</summary>

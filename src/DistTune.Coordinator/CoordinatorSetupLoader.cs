@@ -12,6 +12,9 @@ internal static class CoordinatorSetupLoader
     /// <summary>Environment variable with the folder that relative paths on the command line start from.</summary>
     private const string LaunchDirectory = "DISTTUNE_LAUNCH_DIRECTORY";
 
+    /// <summary>Environment variable that names the launch: the same for a coordinator that is started again because it died.</summary>
+    private const string Launch = "DISTTUNE_LAUNCH";
+
     /// <exception cref="DistTuneException">Something is missing or wrong.</exception>
     public static async Task<CoordinatorSetup> LoadAsync(
         IReadOnlyList<string> args, Func<string, string?> environment, TimeProvider time, CancellationToken cancellationToken)
@@ -32,7 +35,11 @@ internal static class CoordinatorSetupLoader
             LeaseDuration = TimeSpan.FromSeconds(config.Distributed.LeaseSeconds),
             WorkersToStart = config.Distributed.MinWorkers,
         };
-        var coordinated = new CoordinatedRun(run.Plan, run.InitialAdapter, new FolderOutputs(new RunFiles(run, time))) { LoggingSteps = config.LoggingSteps };
+
+        // The folder's lock first: until it is held, another coordinator may be writing these files.
+        var store = RunStore.Open(run, time, environment(Launch) ?? "");
+        var files = new RunFiles(run, time, store.Resumed ? store.Found : null);
+        var coordinated = new CoordinatedRun(run.Plan, run.InitialAdapter, new FolderOutputs(files)) { LoggingSteps = config.LoggingSteps, Store = store };
         return new CoordinatorSetup([coordinated], token, adminToken, engine) { WorkersExpected = config.Distributed.Workers ?? 0 };
     }
 

@@ -34,6 +34,12 @@ internal static partial class Log
     [LoggerMessage(EventId = 1010, Level = LogLevel.Warning, Message = "A call of {Method} by {Peer} without a valid token was refused.")]
     public static partial void CallRefused(this ILogger logger, string method, string peer);
 
+    [LoggerMessage(EventId = 1014, Level = LogLevel.Information, Message = "Run {RunId} goes on in term {Term} after step {Step} of {Steps}.")]
+    public static partial void RunGoesOn(this ILogger logger, string runId, long term, int step, int steps);
+
+    [LoggerMessage(EventId = 1015, Level = LogLevel.Warning, Message = "{Notice}")]
+    public static partial void RecoveryNotice(this ILogger logger, string notice);
+
     [LoggerMessage(EventId = 1012, Level = LogLevel.Warning, Message = "{Workers} workers have not left after {Seconds:F0} s; ending without them.")]
     public static partial void WorkersRemain(this ILogger logger, int workers, double seconds);
 

@@ -29,7 +29,7 @@ internal sealed class LoggingObserver(ILogger logger, int loggingSteps) : IRunOb
     {
         switch (runEvent)
         {
-            case RunStarted started:
+            case RunStarted { ResumedAt: null } started:
                 logger.RunStarted(started.RunId, started.Steps, started.Parameters);
                 break;
             case StepFinished step when (step.Record.Step + 1) % loggingSteps == 0 || step.Record.Step + 1 == step.Steps:

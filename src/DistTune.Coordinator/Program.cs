@@ -1,5 +1,6 @@
 using DistTune.Coordinator;
 using DistTune.Core;
+using DistTune.Engine.Storage;
 
 try
 {
@@ -8,6 +9,11 @@ try
     var exit = app.Services.GetRequiredService<CoordinatorExit>();
     await app.RunAsync();
     return exit.Code;
+}
+catch (RunStorageException fault)
+{
+    Console.Error.WriteLine(fault.Message);
+    return CoordinatorExit.Unfinished;
 }
 catch (DistTuneException fault)
 {

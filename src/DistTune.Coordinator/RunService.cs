@@ -1,5 +1,6 @@
 using DistTune.Core;
 using DistTune.Engine;
+using DistTune.Engine.Storage;
 using DistTune.ServiceDefaults;
 
 namespace DistTune.Coordinator;
@@ -23,7 +24,20 @@ internal sealed class RunService(
         foreach (var run in setup.Runs)
         {
             var observer = new CompositeRunObserver(_metrics, run.Outputs, new LoggingObserver(logger, run.LoggingSteps));
-            _runs.Add((run, registry.Add(run.Plan, run.InitialAdapter, new InMemoryRunJournal(), observer)));
+            foreach (var notice in run.Store?.Notices ?? [])
+            {
+                logger.RecoveryNotice(notice);
+            }
+
+            if (run.Store is { Resumed: true, Found: var found })
+            {
+                logger.RunGoesOn(found.RunId, found.Term, found.Steps.Count, run.Plan.Steps);
+            }
+
+            var execution = run.Store is { } store
+                ? registry.Add(store, observer)
+                : registry.Add(run.Plan, run.InitialAdapter, new InMemoryRunJournal(), observer);
+            _runs.Add((run, execution));
         }
 
         return base.StartAsync(cancellationToken);
@@ -32,6 +46,11 @@ internal sealed class RunService(
     public override void Dispose()
     {
         _metrics.Dispose();
+        foreach (var run in setup.Runs)
+        {
+            run.Store?.Dispose();
+        }
+
         base.Dispose();
     }
 
@@ -41,8 +60,11 @@ internal sealed class RunService(
         {
             await lifetime.StartedAsync(stoppingToken);
             var endings = await Task.WhenAll(_runs.Select(run => RunAsync(run.Run, run.Execution, stoppingToken)));
-            exit.Code = endings.All(finished => finished) ? CoordinatorExit.Finished : CoordinatorExit.Failed;
-            await SendWorkersHomeAsync(stoppingToken);
+            exit.Code = endings.Max();
+            if (exit.Code != CoordinatorExit.Unfinished)
+            {
+                await SendWorkersHomeAsync(stoppingToken);
+            }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {
@@ -54,14 +76,20 @@ internal sealed class RunService(
         }
     }
 
-    private async Task<bool> RunAsync(CoordinatedRun run, RunExecution execution, CancellationToken stoppingToken)
+    private async Task<int> RunAsync(CoordinatedRun run, RunExecution execution, CancellationToken stoppingToken)
     {
         using var outputs = run.Outputs;
         try
         {
             var result = await execution.RunAsync(stoppingToken);
             outputs.Complete(result, memory.TotalBytes);
-            return true;
+            return CoordinatorExit.Finished;
+        }
+        catch (RunStorageException fault)
+        {
+            // The run has not failed; whoever starts this process again goes on with it, unless somebody else does already.
+            logger.RunFailed(run.Plan.RunId, fault.Message);
+            return fault.Superseded ? CoordinatorExit.Failed : CoordinatorExit.Unfinished;
         }
         catch (DistTuneException fault)
         {
@@ -71,12 +99,12 @@ internal sealed class RunService(
                 logger.RunFailed(run.Plan.RunId, fault.Message);
             }
 
-            return false;
+            return CoordinatorExit.Failed;
         }
         catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
         {
             logger.RunFailed(run.Plan.RunId, $"Its files cannot be written: {fault.Message}");
-            return false;
+            return CoordinatorExit.Failed;
         }
     }
 

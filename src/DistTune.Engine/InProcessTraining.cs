@@ -15,7 +15,7 @@ public static class InProcessTraining
     /// <param name="cancellationToken">Stops the run.</param>
     /// <exception cref="DistTune.Core.DistTuneException">The run failed.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
-    public static async Task<RunResult> RunAsync(
+    public static Task<RunResult> RunAsync(
         RunPlan plan,
         AdapterVersion initialAdapter,
         IReadOnlyList<IGroupComputer> computers,
@@ -24,13 +24,34 @@ public static class InProcessTraining
         CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(plan);
+        return RunAsync(plan, registry => registry.Add(plan, initialAdapter, new InMemoryRunJournal(), observer), computers, time, cancellationToken);
+    }
+
+    /// <summary>Runs a plan to its end from where it stands on disk.</summary>
+    /// <param name="store">The run, opened; stays the caller's.</param>
+    /// <param name="computers">One computer a worker; they stay the caller's.</param>
+    /// <param name="observer">Sees the progress.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="cancellationToken">Stops the run.</param>
+    /// <exception cref="DistTune.Core.DistTuneException">The run failed, or its folder cannot be written.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    public static Task<RunResult> RunAsync(
+        RunStore store, IReadOnlyList<IGroupComputer> computers, IRunObserver observer, TimeProvider time, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(store);
+        return RunAsync(store.Plan, registry => registry.Add(store, observer), computers, time, cancellationToken);
+    }
+
+    private static async Task<RunResult> RunAsync(
+        RunPlan plan, Func<RunRegistry, RunExecution> add, IReadOnlyList<IGroupComputer> computers, TimeProvider time, CancellationToken cancellationToken)
+    {
         ArgumentNullException.ThrowIfNull(computers);
         ArgumentOutOfRangeException.ThrowIfZero(computers.Count, nameof(computers));
 
         // All workers are here from the start; there is nobody to give an overdue group to who would be any faster.
         var options = new EngineOptions { WorkersToStart = computers.Count, LeaseDuration = TimeSpan.FromDays(1), BackupAfter = TimeSpan.FromDays(1) };
         using var registry = new RunRegistry(options, time);
-        var run = registry.Add(plan, initialAdapter, new InMemoryRunJournal(), observer);
+        var run = add(registry);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var fingerprint = WorkerFingerprint.Of("in-process", plan.Hashes.Base);
         var workers = computers

@@ -7,7 +7,8 @@ namespace DistTune.Engine;
 
 /// <summary>Writes <c>metrics.jsonl</c>: one JSON object a step, a measurement and the end, in the order they happen.</summary>
 /// <param name="lines">Takes the lines; each is flushed. Stays the caller's.</param>
-public sealed class MetricsJournal(TextWriter lines) : IRunObserver
+/// <param name="secondsBefore">Time that the run took before this process went on with it.</param>
+public sealed class MetricsJournal(TextWriter lines, double secondsBefore = 0) : IRunObserver
 {
     /// <summary>The file's usual name.</summary>
     public const string FileName = "metrics.jsonl";
@@ -19,8 +20,8 @@ public sealed class MetricsJournal(TextWriter lines) : IRunObserver
     {
         Action<Utf8JsonWriter>? write = runEvent switch
         {
-            StepFinished step => json => WriteStep(json, step),
-            MeasurementFinished measurement => json => WriteMeasurement(json, measurement),
+            StepFinished step => json => WriteTimedStep(json, step),
+            MeasurementFinished measurement => json => WriteTimedMeasurement(json, measurement),
             RunEnded ended => json => WriteEnd(json, ended),
             _ => null,
         };
@@ -42,35 +43,45 @@ public sealed class MetricsJournal(TextWriter lines) : IRunObserver
         lines.Flush();
     }
 
-    private static void WriteStep(Utf8JsonWriter json, StepFinished step)
+    internal static void WriteStep(Utf8JsonWriter json, StepCommitted step, double epoch)
     {
         json.WriteString("event", "step");
-        json.WriteNumber("step", step.Record.Step + 1);
-        json.WriteNumber("epoch", step.Epoch);
-        json.WriteNumber("loss", step.Record.Loss);
-        json.WriteNumber("grad_norm", step.Record.GradientNorm);
-        json.WriteNumber("learning_rate", step.Record.LearningRate);
-        json.WriteNumber("trained_tokens", step.Record.TrainedTokens);
-        json.WriteNumber("total_tokens", step.Record.TotalTokens);
-        json.WriteString("adapter_sha256", step.Record.AdapterSha256);
-        json.WriteNumber("workers", step.Workers);
-        json.WriteNumber("step_seconds", step.StepSeconds);
-        json.WriteNumber("reduce_seconds", step.ReduceSeconds);
-        json.WriteNumber("optimizer_seconds", step.OptimizerSeconds);
-        json.WriteNumber("elapsed_seconds", step.ElapsedSeconds);
+        json.WriteNumber("step", step.Step + 1);
+        json.WriteNumber("epoch", epoch);
+        json.WriteNumber("loss", step.Loss);
+        json.WriteNumber("grad_norm", step.GradientNorm);
+        json.WriteNumber("learning_rate", step.LearningRate);
+        json.WriteNumber("trained_tokens", step.TrainedTokens);
+        json.WriteNumber("total_tokens", step.TotalTokens);
+        json.WriteString("adapter_sha256", step.AdapterSha256);
     }
 
-    private static void WriteMeasurement(Utf8JsonWriter json, MeasurementFinished measurement)
+    internal static void WriteMeasurement(Utf8JsonWriter json, MeasurementClosed measurement)
     {
         json.WriteString("event", "measurement");
-        json.WriteNumber("step", measurement.Record.Step);
-        if (measurement.Record.Loss is { } loss)
+        json.WriteNumber("step", measurement.Step);
+        if (measurement.Loss is { } loss)
         {
             json.WriteNumber("eval_loss", loss);
         }
 
-        json.WriteNumber("eval_tokens", measurement.Record.TrainedTokens);
-        json.WriteNumber("continuations", measurement.Record.Continuations.Length);
+        json.WriteNumber("eval_tokens", measurement.TrainedTokens);
+        json.WriteNumber("continuations", measurement.Continuations.Length);
+    }
+
+    private void WriteTimedStep(Utf8JsonWriter json, StepFinished step)
+    {
+        WriteStep(json, step.Record, step.Epoch);
+        json.WriteNumber("workers", step.Workers);
+        json.WriteNumber("step_seconds", step.StepSeconds);
+        json.WriteNumber("reduce_seconds", step.ReduceSeconds);
+        json.WriteNumber("optimizer_seconds", step.OptimizerSeconds);
+        json.WriteNumber("elapsed_seconds", secondsBefore + step.ElapsedSeconds);
+    }
+
+    private static void WriteTimedMeasurement(Utf8JsonWriter json, MeasurementFinished measurement)
+    {
+        WriteMeasurement(json, measurement.Record);
         json.WriteNumber("seconds", measurement.Seconds);
     }
 

@@ -1,5 +1,6 @@
 using System.Text;
 using DistTune.Core;
+using DistTune.Core.Formats;
 using DistTune.Core.Planning;
 
 namespace DistTune.Engine;
@@ -19,21 +20,37 @@ public sealed class RunFiles : IRunObserver, IDisposable
     private readonly List<LossPoint> _heldOut = [];
     private readonly HashSet<string> _workers = new(StringComparer.Ordinal);
     private readonly long _started;
+    private readonly double _secondsBefore;
     private Exception? _fault;
     private double _trainingSeconds;
     private long _tokens;
 
     /// <summary>Makes the folder, with the resolved configuration and the plan in it.</summary>
+    /// <param name="run">The run.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="found">Where the run stands if it had begun before: its files go on there, each step and measurement once. Null starts new ones.</param>
     /// <exception cref="DistTuneException">It cannot be written.</exception>
-    public RunFiles(PreparedRun run, TimeProvider time)
+    public RunFiles(PreparedRun run, TimeProvider time, TrainingRun? found = null)
     {
         ArgumentNullException.ThrowIfNull(time);
         _run = run;
         _time = time;
         _started = time.GetTimestamp();
-        _folder = RunFolder.Create(run);
-        _lines = new StreamWriter(_folder.MetricsFile, append: false, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false));
-        _metrics = new MetricsJournal(_lines);
+        _folder = RunFolder.Create(run, found is not null);
+        if (found is not null)
+        {
+            var history = MetricsHistory.Read(_folder.MetricsFile, found, run.Plan.StepsPerEpoch);
+            (_secondsBefore, _trainingSeconds, _tokens) = (history.ElapsedSeconds, history.StepSeconds, history.Tokens);
+            AtomicFile.WriteText(_folder.MetricsFile, history.Text);
+            _training.AddRange(found.Steps.Select(step => new LossPoint(step.Step + 1, step.Loss)));
+            foreach (var measurement in found.Measurements)
+            {
+                Measured(measurement, _folder);
+            }
+        }
+
+        _lines = new StreamWriter(_folder.MetricsFile, append: true, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false));
+        _metrics = new MetricsJournal(_lines, _secondsBefore);
     }
 
     /// <inheritdoc />
@@ -69,7 +86,7 @@ public sealed class RunFiles : IRunObserver, IDisposable
 
         _folder.WriteLossPlot(_training, _heldOut);
         var tokensPerSecond = _trainingSeconds > 0 ? _tokens / _trainingSeconds : 0;
-        var figures = new RunFigures(_workers.Count, tokensPerSecond, peakMemoryBytes, _time.GetElapsedTime(_started).TotalSeconds);
+        var figures = new RunFigures(_workers.Count, tokensPerSecond, peakMemoryBytes, _secondsBefore + _time.GetElapsedTime(_started).TotalSeconds);
         return _folder.Complete(_run, result.Adapter, Measured(result.Measurements[0]), Measured(result.Measurements[^1]), figures);
     }
 
@@ -88,14 +105,19 @@ public sealed class RunFiles : IRunObserver, IDisposable
                 _workers.UnionWith(step.Groups.Select(group => group.Worker));
                 break;
             case MeasurementFinished { Record: var record }:
-                if (record.Loss is { } loss)
-                {
-                    _heldOut.Add(new LossPoint(record.Step, loss));
-                }
-
-                _folder.AppendSamples(record.Step, _run.Answers(record.Continuations));
+                Measured(record, _folder);
                 break;
         }
+    }
+
+    private void Measured(MeasurementClosed record, RunFolder folder)
+    {
+        if (record.Loss is { } loss)
+        {
+            _heldOut.Add(new LossPoint(record.Step, loss));
+        }
+
+        folder.AppendSamples(record.Step, _run.Answers(record.Continuations));
     }
 
     private static RunMeasurement Measured(MeasurementClosed record) => new(record.Loss, record.Continuations);

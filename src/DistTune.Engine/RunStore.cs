@@ -63,6 +63,25 @@ public sealed class RunStore : IRunJournal, IDisposable
 
     private JournalContent Content { get; }
 
+    /// <summary>Opens the run in its output folder, or starts it there.</summary>
+    /// <param name="run">The run.</param>
+    /// <param name="time">The clock, for what people read.</param>
+    /// <param name="launch">See <see cref="RunStoreOptions.Launch"/>.</param>
+    /// <exception cref="DistTuneException">Somebody else holds the folder, it holds another run, or its files are damaged.</exception>
+    public static RunStore Open(PreparedRun run, TimeProvider time, string launch = "")
+    {
+        ArgumentNullException.ThrowIfNull(run);
+        var folder = run.Config.OutputFolder;
+        try
+        {
+            return Open(new FolderStorage(folder), run.Plan, run.InitialAdapter, RunStoreOptions.From(run.Config, launch), time);
+        }
+        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        {
+            throw new DistTuneException(FaultKind.Configuration, $"output_dir {folder} cannot be written: {fault.Message} Name a folder that can.", fault);
+        }
+    }
+
     /// <summary>Opens the run in a folder, or starts it there.</summary>
     /// <param name="storage">The run's folder.</param>
     /// <param name="plan">The run.</param>

@@ -1,8 +1,26 @@
+using DistTune.Core.Configuration;
+
 namespace DistTune.Engine;
 
 /// <summary>How a run is kept on disk, and what is done with one that is there already. None of it can change a result.</summary>
 public sealed record RunStoreOptions
 {
+    /// <summary>What a configuration asks for.</summary>
+    /// <param name="config">The configuration.</param>
+    /// <param name="launch">See <see cref="Launch"/>.</param>
+    public static RunStoreOptions From(RunConfig config, string launch = "")
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        return new RunStoreOptions
+        {
+            SaveSteps = config.SaveSteps,
+            SaveTotalLimit = config.SaveTotalLimit,
+            Anew = config.StartAnew,
+            SnapshotPath = config.ResumeFrom,
+            Launch = launch,
+        };
+    }
+
     /// <summary>A snapshot every so many steps; null takes one only when there is too much to redo.</summary>
     public int? SaveSteps { get; init; } = 100;
 

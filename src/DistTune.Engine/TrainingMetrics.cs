@@ -61,7 +61,7 @@ public sealed class TrainingMetrics : IRunObserver, IDisposable
         {
             case RunStarted started:
                 _maxSteps.Record(started.Steps, run);
-                _globalStep.Record(0, run);
+                _globalStep.Record(started.ResumedAt ?? 0, run);
                 RecordState(RunState.Running, run);
                 break;
             case StepFinished step:

@@ -1,7 +1,7 @@
-using DistTune.Engine;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using DistTune.Core;
+using DistTune.Engine;
 using DistTune.Protocol.V1;
 using Google.Protobuf;
 

@@ -24,7 +24,7 @@ public sealed class CommandLineTests
     [InlineData("tarin", "the nearest is train")]
     [InlineData("train x.yaml --learning-rat 1", "the nearest is --learning-rate")]
     [InlineData("train no-such-file.yaml", "--init")]
-    [InlineData("train x.yaml --resume", "not supported yet")]
+    [InlineData("train no-such-file.yaml --resume", "no-such-file.yaml")]
     [InlineData("generate --model nowhere --prompt x", "nowhere")]
     [InlineData("eval", "Required argument")]
     [InlineData("", "There is no verb")]

@@ -82,7 +82,7 @@ public sealed class ProcessTests
         Assert.True(codes is [130, 0], $"{codes[0]} {codes[1]} {coordinator.Output} {worker.Output}");
     }
 
-    private static ServiceProcess StartCoordinator(SmallRun run, int port, params string[] arguments) => new(
+    internal static ServiceProcess StartCoordinator(SmallRun run, int port, params string[] arguments) => new(
         "DistTune.Coordinator",
         [run.ConfigPath, .. arguments],
         new Dictionary<string, string>
@@ -92,7 +92,7 @@ public sealed class ProcessTests
             ["DISTTUNE_GRPC_PORT"] = port.ToString(CultureInfo.InvariantCulture),
         });
 
-    private static ServiceProcess StartWorker(int port, int rank, int threads) => new(
+    internal static ServiceProcess StartWorker(int port, int rank, int threads) => new(
         "DistTune.Worker",
         [],
         new Dictionary<string, string>

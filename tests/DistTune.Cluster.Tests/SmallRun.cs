@@ -52,6 +52,8 @@ internal sealed class SmallRun : IDisposable
 
     public string ConfigPath => Path.Combine(_folder, "run.yaml");
 
+    public string OutputFolder => Path.Combine(_folder, "out");
+
     public string AdapterFile => Path.Combine(_folder, "out", "adapter", PeftAdapter.WeightsName);
 
     /// <summary>SHA-256 of the adapter that one lane in this process comes to.</summary>

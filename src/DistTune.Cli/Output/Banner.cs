@@ -23,7 +23,7 @@ internal static class Banner
         Row(console, "data", $"{data.TrainingRows} rows, {Count(data.Tokens)} tokens, {data.TrainedShare:0.0%} of them trained; {data.HeldOutRows} rows held out{Dropped(data)}");
         Row(console, "batch", $"{config.MicroBatchSize} rows x {config.GradientAccumulationSteps} groups = {config.MicroBatchSize * config.GradientAccumulationSteps} rows a step, shared by {workers} {(workers == 1 ? "worker" : "workers")} x {threads} {(threads == 1 ? "thread" : "threads")}");
         Row(console, "steps", $"{plan.Steps} ({(double)plan.Steps / plan.StepsPerEpoch:0.##} epochs of {plan.StepsPerEpoch}), {config.Values["lr_scheduler"].Value} to {plan.Schedule.LearningRate:0.######e0}, warmup {plan.Schedule.WarmupSteps}");
-        Row(console, "output", $"{config.OutputFolder} (no snapshots: a run cannot be resumed yet)");
+        Row(console, "output", $"{config.OutputFolder}");
     }
 
     /// <summary>A number with a unit that is read at a glance.</summary>

@@ -21,6 +21,9 @@ internal sealed class TrainingProgress(TextWriter writer, int loggingSteps) : IR
     {
         switch (runEvent)
         {
+            case RunStarted { ResumedAt: { } taken } started:
+                Line(Text($"The run goes on after step {taken} of {started.Steps}"), keep: true);
+                break;
             case StepFinished step when (step.Record.Step + 1) % loggingSteps == 0 || step.Record.Step + 1 == step.Steps:
                 Line(StepLine.Describe(step), keep: !_rewrites || step.Record.Step + 1 == step.Steps);
                 break;

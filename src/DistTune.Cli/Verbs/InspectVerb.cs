@@ -5,15 +5,18 @@ using System.Text.Json;
 using DistTune.Cli.Running;
 using DistTune.Core.Configuration;
 using DistTune.Engine;
+using DistTune.Engine.Journal;
 
 namespace DistTune.Cli.Verbs;
 
-/// <summary><c>disttune inspect</c>: what is configured, and what this machine is.</summary>
+/// <summary><c>disttune inspect</c>: what is configured, what this machine is, and what happened in a run.</summary>
 internal static class InspectVerb
 {
     private static readonly Argument<string?> File = new("config") { Description = "The run's YAML file.", Arity = ArgumentArity.ZeroOrOne };
     private static readonly Option<bool> ListKeys = new("--keys") { Description = "List all keys with what they expect." };
     private static readonly Option<bool> Json = new("--json") { Description = "JSON on standard output." };
+    private static readonly Argument<string> Folder = new("folder") { Description = "The run's output_dir." };
+    private static readonly Option<bool> Groups = new("--groups") { Description = "A line for every group's result, too." };
     private static readonly ConfigOptions Keys = new(RunConfigKeys.All);
 
     public static Command Create()
@@ -45,7 +48,20 @@ internal static class InspectVerb
             Json,
         };
         environment.SetAction(InspectEnvironment);
-        return new Command("inspect", "Looks into configuration and machine.") { config, environment };
+        var run = new Verb(
+            "run",
+            """
+            Reads the journal of a run's folder and says in plain words what happened when. Changes nothing.
+
+            Examples:
+              disttune inspect run outputs/run
+              disttune inspect run outputs/run --groups
+            """)
+        {
+            Folder, Groups,
+        };
+        run.SetAction(InspectRun);
+        return new Command("inspect", "Looks into configuration, machine and runs.") { config, environment, run };
     }
 
     private static int InspectConfig(ParseResult parsed)
@@ -58,6 +74,16 @@ internal static class InspectVerb
         }
 
         output.Write(ConfigYaml.Write(RunConfigLoader.Load(parsed.GetValue(File), Keys.Read(parsed)).Values));
+        return ExitCodes.Success;
+    }
+
+    private static int InspectRun(ParseResult parsed)
+    {
+        foreach (var line in RunNarrative.Tell(RunHistory.Read(parsed.GetRequiredValue(Folder)), parsed.GetValue(Groups)))
+        {
+            parsed.InvocationConfiguration.Output.WriteLine(line);
+        }
+
         return ExitCodes.Success;
     }
 

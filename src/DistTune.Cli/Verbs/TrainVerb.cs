@@ -14,7 +14,7 @@ internal static class TrainVerb
     private static readonly Argument<string> File = new("config") { Description = "The run's YAML file." };
     private static readonly Option<bool> DryRun = new("--dry-run") { Description = "Check everything, print the plan, train nothing." };
     private static readonly Option<bool> Init = new("--init") { Description = "Write a configuration to start from." };
-    private static readonly Option<string?> Resume = new("--resume") { Description = "Go on from a snapshot (auto, or its path).", Arity = ArgumentArity.ZeroOrOne, HelpName = "auto|PATH" };
+    private static readonly Option<string?> Resume = new("--resume") { Description = "Go on where the run stands (auto), from a snapshot's folder, or start anew (none).", Arity = ArgumentArity.ZeroOrOne, HelpName = "auto|PATH|none" };
     private static readonly Option<string?> InitAdapter = new("--init-adapter") { Description = "Start from a PEFT adapter's values.", HelpName = "PATH" };
     private static readonly Option<int?> Workers = new("--workers") { Description = "Workers; they share the cores. The adapter does not depend on it.", HelpName = "N" };
     private static readonly Option<int?> Threads = new("--threads-per-worker") { Description = "Threads of each worker. The adapter does not depend on it.", HelpName = "N" };
@@ -31,7 +31,8 @@ internal static class TrainVerb
             Examples:
               disttune train run.yaml --init                 write a configuration to start from
               disttune train run.yaml --dry-run              check base, data and configuration
-              disttune train run.yaml --workers 2            train
+              disttune train run.yaml --workers 2            train; go on if the run was stopped before
+              disttune train run.yaml --resume none          train anew, whatever the output folder holds
               disttune train run.yaml --learning-rate 1e-4 --set distributed.lease_seconds=60
             """)
         {
@@ -53,12 +54,13 @@ internal static class TrainVerb
             return ExitCodes.Success;
         }
 
+        var overrides = Keys.Read(parsed).ToList();
         if (parsed.GetResult(Resume) is { Implicit: false })
         {
-            throw new DistTuneException(FaultKind.Configuration, "--resume is not supported yet: no snapshots are written. Start the run anew, or start from an adapter's values with --init-adapter PATH.");
+            var point = parsed.GetValue(Resume) ?? "auto";
+            overrides.Add(new ConfigOverride("resume_from_checkpoint", point == "none" ? "null" : point, new ValueOrigin(OriginKind.CommandLine, "--resume")));
         }
 
-        var overrides = Keys.Read(parsed).ToList();
         if (parsed.GetValue(InitAdapter) is { } adapter)
         {
             overrides.Add(new ConfigOverride("init_adapter", adapter, new ValueOrigin(OriginKind.CommandLine, "--init-adapter")));
@@ -75,7 +77,7 @@ internal static class TrainVerb
             return ExitCodes.Success;
         }
 
-        var summary = await LocalTraining.RunAsync(run, cores, new TrainingProgress(error, config.LoggingSteps), TimeProvider.System, cancellationToken).ConfigureAwait(false);
+        var summary = await LocalTraining.RunAsync(run, cores, new TrainingProgress(error, config.LoggingSteps), error, TimeProvider.System, cancellationToken).ConfigureAwait(false);
         SummaryReport.Write(parsed.GetValue(Json) ? console : Consoles.For(output), summary);
         if (parsed.GetValue(Json))
         {

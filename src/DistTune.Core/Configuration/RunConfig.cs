@@ -71,6 +71,18 @@ public sealed record RunConfig
     /// <summary>Report every so many steps.</summary>
     public int LoggingSteps { get; init; } = 1;
 
+    /// <summary>Snapshot every so many steps; null leaves it to how much there is to redo.</summary>
+    public int? SaveSteps { get; init; } = 100;
+
+    /// <summary>Snapshots that are kept; null keeps all.</summary>
+    public int? SaveTotalLimit { get; init; } = 3;
+
+    /// <summary>Whether what <see cref="OutputFolder"/> holds of an earlier run is deleted instead of going on with it.</summary>
+    public bool StartAnew { get; init; }
+
+    /// <summary>Folder of the snapshot to go on from; null goes on where <see cref="OutputFolder"/> stands.</summary>
+    public string? ResumeFrom { get; init; }
+
     /// <summary>Evaluate every so many steps, besides at the start and the end.</summary>
     public int? EvaluationSteps { get; init; }
 

@@ -5,8 +5,6 @@ namespace DistTune.Core.Configuration;
 /// <summary>The schema of a run's configuration. Adding a key is a line here and a property in <see cref="RunConfig"/>.</summary>
 public static class RunConfigKeys
 {
-    private const string NoSnapshots = "A run cannot be resumed from snapshots yet, so none are written. Remove the key.";
-
     /// <summary>All keys of the top level, in the order in which they are printed.</summary>
     public static ImmutableArray<ConfigKey> All { get; } =
     [
@@ -106,14 +104,13 @@ public static class RunConfigKeys
         new("output_dir", ConfigKind.Path, "Folder of the run's files.") { Required = true },
         new("logging_steps", ConfigKind.Integer, "Report every so many steps.") { Default = 1L, Minimum = 1, Maximum = 1 << 30 },
         new("eval_steps", ConfigKind.Integer, "Evaluate every so many steps, besides at the start and the end.") { Nullable = true, Minimum = 1, Maximum = 1 << 30 },
-        new("save_steps", ConfigKind.Integer, "Snapshot every so many steps.") { Default = 100L, Nullable = true, Minimum = 1, NotYet = steps => steps is null or 100L ? null : NoSnapshots },
-        new("save_total_limit", ConfigKind.Integer, "Snapshots that are kept.") { Default = 3L, Nullable = true, Minimum = 1, NotYet = count => count is null or 3L ? null : NoSnapshots },
-        new("resume_from_checkpoint", ConfigKind.Path, "Snapshot to go on from; auto takes the newest, if there is one.")
+        new("save_steps", ConfigKind.Integer, "Snapshot every so many steps.") { Default = 100L, Nullable = true, Minimum = 1, Maximum = 1 << 30 },
+        new("save_total_limit", ConfigKind.Integer, "Snapshots that are kept; null keeps all.") { Default = 3L, Nullable = true, Minimum = 2, Maximum = 1 << 30 },
+        new("resume_from_checkpoint", ConfigKind.Path, "Folder of the snapshot to go on from; auto goes on where output_dir stands, null starts anew.")
         {
             Default = "auto",
             Word = "auto",
             Nullable = true,
-            NotYet = path => path is null or "auto" ? null : NoSnapshots,
         },
         new("early_stopping_patience", ConfigKind.Integer, "Stop after so many evaluations without progress.")
         {

@@ -36,15 +36,21 @@ public sealed class RunFolder
     public string SummaryFile => Path.Combine(FullPath, SummaryName);
 
     /// <summary>Makes the folder and writes <c>config.yaml</c> and <c>plan.json</c>. Files of an earlier run in it are replaced as new ones are written.</summary>
+    /// <param name="run">The run.</param>
+    /// <param name="goesOn">Whether the run had begun before, so that its metrics stay.</param>
     /// <exception cref="DistTuneException">The folder cannot be written.</exception>
-    public static RunFolder Create(PreparedRun run)
+    public static RunFolder Create(PreparedRun run, bool goesOn = false)
     {
         ArgumentNullException.ThrowIfNull(run);
         var folder = new RunFolder(run.Config.OutputFolder);
         try
         {
             Directory.CreateDirectory(folder.FullPath);
-            File.Delete(folder.MetricsFile);
+            if (!goesOn)
+            {
+                File.Delete(folder.MetricsFile);
+            }
+
             File.Delete(folder.SamplesFile);
             File.Delete(folder.SummaryFile);
             AtomicFile.WriteText(Path.Combine(folder.FullPath, "config.yaml"), ConfigYaml.Write(run.Config.Values));

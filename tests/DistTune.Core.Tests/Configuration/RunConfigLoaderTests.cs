@@ -156,8 +156,6 @@ public sealed class RunConfigLoaderTests
     [InlineData("use_rslora: true")]
     [InlineData("sample_packing: true")]
     [InlineData("early_stopping_patience: 3")]
-    [InlineData("save_steps: 50")]
-    [InlineData("resume_from_checkpoint: outputs/run")]
     [InlineData("distributed: {compression: bf16}")]
     [InlineData("observability: {otlp_endpoint: 'http://localhost:4317'}")]
     [InlineData("alerts: {webhook_url: 'http://localhost/'}")]
