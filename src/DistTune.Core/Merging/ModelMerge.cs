@@ -67,7 +67,7 @@ public static class ModelMerge
 
         if (options.Type is not null || dequantised)
         {
-            ModelFolder.SetType(config, options.Type ?? WeightType.BFloat16);
+            ModelFolder.SetType(config, options.Type ?? Prevailing(weights));
         }
 
         var shards = Shards(weights, options.MaxShardBytes);
@@ -107,6 +107,11 @@ public static class ModelMerge
         WeightType.Quantized => asked ?? WeightType.BFloat16,
         _ => stored,
     };
+
+    private static WeightType Prevailing(ImmutableArray<WeightInfo> weights) => weights
+        .Where(weight => weight.Type is WeightType.Float32 or WeightType.Float16 or WeightType.BFloat16)
+        .GroupBy(weight => weight.Type)
+        .MaxBy(group => group.Sum(weight => weight.Length))!.Key;
 
     private static long SizeOf(WeightInfo weight) => checked(weight.Length * WeightConversion.SizeOf(weight.Type));
 
