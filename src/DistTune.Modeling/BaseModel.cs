@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using DistTune.Core;
 using DistTune.Core.Formats;
 using DistTune.Core.Models;
+using DistTune.Core.Quantization;
 using DistTune.Modeling.Decoders;
 using DistTune.Modeling.Kernels;
 
@@ -82,6 +83,19 @@ public sealed class BaseModel : IDisposable
         var (modules, owned) = new ModuleBuilder(spec, storage, target, new StoredWeights(weights, keepsFourBit)).Build();
         var compute = target.type == DeviceType.CPU ? ScalarType.Float32 : storage;
         return new BaseModel(spec, target, compute, modules, owned);
+    }
+
+    /// <summary>Loads the frozen weights of a model on disk, in four bits where a run wants that.</summary>
+    /// <param name="path">A model folder or a GGUF file.</param>
+    /// <param name="sha256">Its hash, as <see cref="ModelHash"/> makes it.</param>
+    /// <param name="spec">What the base is.</param>
+    /// <param name="precision">How to store what is not held in four bits.</param>
+    /// <param name="quantization">How to hold the layers' linear modules in four bits; null holds them as all else.</param>
+    /// <exception cref="DistTuneException">A weight is missing, misshapen, or has no place in the base; the message names it.</exception>
+    public static BaseModel Open(string path, string sha256, DecoderSpec spec, BasePrecision precision, FourBitSettings? quantization)
+    {
+        using var weights = quantization is null ? WeightSources.Open(path) : QuantizedBase.Open(path, sha256, spec, quantization);
+        return Load(weights, spec, precision, keepsFourBit: quantization is not null);
     }
 
     /// <summary>A base without frozen weights, for training all of them (they come with each adapter version, in fp32).</summary>

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using DistTune.Core;
+using DistTune.Core.Quantization;
 using DistTune.Core.Training;
 using DistTune.Engine;
 using V1 = DistTune.Protocol.V1;
@@ -23,6 +24,14 @@ public static class TrainingMapping
             GradientCheckpointing = plan.GradientCheckpointing,
             Seed = plan.Seed,
             LayoutLength = plan.Layout.Length,
+            Quantization = plan.Quantization is { } quantization
+                ? new V1.Quantization
+                {
+                    Kind = FourBitSettings.Spelling(quantization.Kind),
+                    BlockSize = quantization.BlockSize,
+                    DoubleQuantization = quantization.DoubleQuantization,
+                }
+                : null,
             Adapter = new V1.AdapterSettings
             {
                 Kind = plan.Adapter.Kind switch
@@ -51,6 +60,20 @@ public static class TrainingMapping
         };
         return new AdapterSettings(kind, message.Rank, message.Alpha, [.. message.TargetModules]);
     }
+
+    /// <summary>How the base is held in four bits; null if it is not.</summary>
+    /// <exception cref="DistTuneException">It is of a kind this build does not know.</exception>
+    public static FourBitSettings? ToQuantization(V1.Quantization? message) => message is null
+        ? null
+        : new FourBitSettings(
+            message.Kind switch
+            {
+                "nf4" => FourBitKind.Nf4,
+                "fp4" => FourBitKind.Fp4,
+                _ => throw new DistTuneException(FaultKind.Failed, $"The quantisation '{message.Kind}' is not known here; coordinator and worker must be of one version."),
+            },
+            message.BlockSize,
+            message.DoubleQuantization);
 
     /// <summary>A fingerprint as a message.</summary>
     public static V1.Fingerprint ToMessage(WorkerFingerprint fingerprint)

@@ -3,6 +3,7 @@ using System.Globalization;
 using DistTune.Core;
 using DistTune.Core.Formats;
 using DistTune.Core.Models;
+using DistTune.Core.Quantization;
 using DistTune.Core.Training;
 using DistTune.Modeling;
 using DistTune.Protocol;
@@ -19,6 +20,7 @@ internal sealed class TorchComputerSource(WorkerOptions options) : IComputerSour
     private readonly Lock _gate = new();
     private BaseModel? _base;
     private bool _baseInBFloat16;
+    private FourBitSettings? _quantization;
 
     public string Library => $"libtorch {torch.__version__}";
 
@@ -50,11 +52,11 @@ internal sealed class TorchComputerSource(WorkerOptions options) : IComputerSour
 
             var settings = TrainingMapping.ToSettings(run.Adapter);
             var layout = AdapterLayout.Create(model.Spec, settings);
-            if (layout.Length != run.LayoutLength || run.BaseInBfloat16 != _baseInBFloat16)
+            if (layout.Length != run.LayoutLength || run.BaseInBfloat16 != _baseInBFloat16 || TrainingMapping.ToQuantization(run.Quantization) != _quantization)
             {
                 throw new DistTuneException(FaultKind.Configuration, string.Create(
                     CultureInfo.InvariantCulture,
-                    $"Run {run.RunId} has {run.LayoutLength} floats over a {Precision(run.BaseInBfloat16)} base, this worker comes to {layout.Length} over {Precision(_baseInBFloat16)}."));
+                    $"Run {run.RunId} has {run.LayoutLength} floats over a {Precision(run.BaseInBfloat16, TrainingMapping.ToQuantization(run.Quantization))} base, this worker comes to {layout.Length} over {Precision(_baseInBFloat16, _quantization)}."));
             }
 
             var computer = new TorchGroupComputer(model, layout, settings, run.GradientCheckpointing, options.Threads);
@@ -77,15 +79,15 @@ internal sealed class TorchComputerSource(WorkerOptions options) : IComputerSour
     {
         var spec = ModelFamilies.Describe(path);
         _baseInBFloat16 = run.BaseInBfloat16;
+        _quantization = TrainingMapping.ToQuantization(run.Quantization);
         if (TrainingMapping.ToSettings(run.Adapter).Kind == AdapterKind.Full)
         {
             _base = BaseModel.WithoutWeights(spec);
             return;
         }
 
-        using var weights = WeightSources.Open(path);
-        _base = BaseModel.Load(weights, spec, run.BaseInBfloat16 ? BasePrecision.BFloat16 : BasePrecision.Float32);
+        _base = BaseModel.Open(path, run.BaseSha256, spec, run.BaseInBfloat16 ? BasePrecision.BFloat16 : BasePrecision.Float32, _quantization);
     }
 
-    private static string Precision(bool bfloat16) => bfloat16 ? "bfloat16" : "float32";
+    private static string Precision(bool bfloat16, FourBitSettings? quantization) => (bfloat16 ? "bfloat16" : "float32") + (quantization is null ? "" : $" {quantization.Tag}");
 }

@@ -10,18 +10,20 @@ public sealed class ProcessTests
     private const string Token = "token-of-the-process-tests";
 
     [Theory]
-    [InlineData(1, 3)]
-    [InlineData(2, 1)]
-    [InlineData(3, 2)]
-    public async Task The_adapter_file_is_the_same_for_any_workers_and_threads(int workers, int threads)
+    [InlineData("lora", 1, 3)]
+    [InlineData("lora", 2, 1)]
+    [InlineData("lora", 3, 2)]
+    [InlineData("qlora", 1, 1)]
+    [InlineData("qlora", 2, 2)]
+    public async Task The_adapter_file_is_the_same_for_any_workers_and_threads(string adapter, int workers, int threads)
     {
-        var expected = await SmallRun.ExpectedAdapterAsync();
-        using var run = new SmallRun();
+        var expected = await SmallRun.ExpectedAdapterAsync(adapter);
+        using var run = new SmallRun(adapter);
         var port = LocalCluster.FreePort();
 
         // A run this short could be over before the last worker has loaded its base.
         await using var coordinator = StartCoordinator(run, port, "--set", string.Create(CultureInfo.InvariantCulture, $"distributed.min_workers={workers}"));
-        var started = Enumerable.Range(0, workers).Select(rank => StartWorker(port, rank, threads)).ToList();
+        var started = Enumerable.Range(0, workers).Select(rank => StartWorker(port, rank, threads, run.CacheFolder)).ToList();
         try
         {
             Assert.True(await coordinator.ExitCodeAsync() == 0, coordinator.Output);
@@ -92,13 +94,14 @@ public sealed class ProcessTests
             ["DISTTUNE_GRPC_PORT"] = port.ToString(CultureInfo.InvariantCulture),
         });
 
-    internal static ServiceProcess StartWorker(int port, int rank, int threads) => new(
+    internal static ServiceProcess StartWorker(int port, int rank, int threads, string cacheFolder = "") => new(
         "DistTune.Worker",
         [],
         new Dictionary<string, string>
         {
             ["DISTTUNE_TOKEN"] = Token,
             ["DISTTUNE_COORDINATOR"] = string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{port}"),
+            ["DISTTUNE_CACHE"] = cacheFolder,
             ["DISTTUNE_WORKER_RANK"] = rank.ToString(CultureInfo.InvariantCulture),
             ["DISTTUNE_THREADS"] = threads.ToString(CultureInfo.InvariantCulture),
             ["OMP_NUM_THREADS"] = "1",

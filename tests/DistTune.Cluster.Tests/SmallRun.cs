@@ -2,8 +2,8 @@ using System.Globalization;
 using System.Text.Json;
 using DistTune.Core.Configuration;
 using DistTune.Core.Formats;
-using DistTune.Core.Models;
 using DistTune.Core.Planning;
+using DistTune.Core.Quantization;
 using DistTune.Engine;
 using DistTune.Engine.Tests;
 using DistTune.Modeling;
@@ -13,10 +13,15 @@ namespace DistTune.Cluster.Tests;
 /// <summary>A run over the smallest golden model: its files in a folder of its own, and what it comes to in this process.</summary>
 internal sealed class SmallRun : IDisposable
 {
-    private static readonly Lazy<Task<string>> Expected = new(ComputeInProcessAsync);
+    private static readonly Dictionary<string, Lazy<Task<string>>> Expected = new(StringComparer.Ordinal)
+    {
+        ["lora"] = new(() => ComputeInProcessAsync("lora")),
+        ["qlora"] = new(() => ComputeInProcessAsync("qlora")),
+    };
+
     private readonly string _folder = Directory.CreateTempSubdirectory("disttune-cluster-").FullName;
 
-    public SmallRun()
+    public SmallRun(string adapter = "lora")
     {
         var golden = Path.Combine(RepositoryRoot(), "tests", "golden");
         var model = Directory.CreateDirectory(Path.Combine(_folder, "base")).FullName;
@@ -31,8 +36,9 @@ internal sealed class SmallRun : IDisposable
         }
 
         File.WriteAllLines(Path.Combine(_folder, "rows.jsonl"), Enumerable.Range(0, 24).Select(Row));
-        File.WriteAllText(ConfigPath, """
+        File.WriteAllText(ConfigPath, $$"""
             base_model: base
+            adapter: {{adapter}}
             lora_r: 4
             lora_alpha: 8
             datasets: [{path: rows.jsonl, type: alpaca}]
@@ -50,6 +56,9 @@ internal sealed class SmallRun : IDisposable
             """);
     }
 
+    /// <summary>Where the processes of this run cache.</summary>
+    public string CacheFolder => Path.Combine(_folder, "cache");
+
     public string ConfigPath => Path.Combine(_folder, "run.yaml");
 
     public string OutputFolder => Path.Combine(_folder, "out");
@@ -57,7 +66,7 @@ internal sealed class SmallRun : IDisposable
     public string AdapterFile => Path.Combine(_folder, "out", "adapter", PeftAdapter.WeightsName);
 
     /// <summary>SHA-256 of the adapter that one lane in this process comes to.</summary>
-    public static Task<string> ExpectedAdapterAsync() => Expected.Value;
+    public static Task<string> ExpectedAdapterAsync(string adapter = "lora") => Expected[adapter].Value;
 
     /// <summary>What the summary says of the adapter.</summary>
     public string SummarisedAdapter()
@@ -68,13 +77,14 @@ internal sealed class SmallRun : IDisposable
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
-    private static async Task<string> ComputeInProcessAsync()
+    private static async Task<string> ComputeInProcessAsync(string adapter)
     {
-        using var small = new SmallRun();
+        using var small = new SmallRun(adapter);
         var config = RunConfigLoader.Load(small.ConfigPath, []);
         var run = await RunPlanner.CreateAsync(config, bfloat16ByDefault: false, CancellationToken.None);
-        using var weights = WeightSources.Open(run.Plan.BaseModel);
-        using var model = BaseModel.Load(weights, ModelFamilies.Describe(run.Plan.BaseModel));
+        using var full = WeightSources.Open(run.Plan.BaseModel);
+        using var weights = run.Plan.Quantization is { } quantization ? new QuantizingWeights(full, run.Spec, quantization, ownsSource: false) : full;
+        using var model = BaseModel.Load(weights, run.Spec, keepsFourBit: run.Plan.Quantization is not null);
         await using var computer = new TorchGroupComputer(model, run.Plan.Layout, run.Plan.Adapter, run.Plan.GradientCheckpointing, lanes: 1);
         using var files = new RunFiles(run, TimeProvider.System);
         var observer = new CompositeRunObserver(files, new RecordingObserver());

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using DistTune.Core.Formats;
 using DistTune.Core.Models;
+using DistTune.Core.Quantization;
 using DistTune.Core.Training;
 
 namespace DistTune.Modeling.Tests;
@@ -9,12 +10,13 @@ namespace DistTune.Modeling.Tests;
 internal sealed class TinyLlama : IDisposable
 {
     /// <summary>Loads a golden model.</summary>
-    public TinyLlama(string name = "llama-tiny", AdapterSettings? settings = null, BasePrecision precision = BasePrecision.Float32)
+    public TinyLlama(string name = "llama-tiny", AdapterSettings? settings = null, BasePrecision precision = BasePrecision.Float32, FourBitSettings? quantization = null)
     {
         var folder = GoldenFolder.Path("models", name);
         Spec = ModelFamilies.Describe(folder);
-        using var weights = WeightSources.Open(folder);
-        Model = BaseModel.Load(weights, Spec, precision);
+        using var full = WeightSources.Open(folder);
+        using var weights = quantization is null ? full : new QuantizingWeights(full, Spec, quantization, ownsSource: false);
+        Model = BaseModel.Load(weights, Spec, precision, keepsFourBit: quantization is not null);
         Settings = settings ?? new AdapterSettings(AdapterKind.Lora, 4, 8, ["all-linear"]);
         Layout = AdapterLayout.Create(Spec, Settings);
         Fresh = AdapterHash.Version(AdapterInitialization.Create(Layout, Settings, seed: 7));

@@ -1,4 +1,3 @@
-using DistTune.Core.Formats;
 using DistTune.Core.Planning;
 using DistTune.Core.Training;
 using DistTune.Modeling;
@@ -33,8 +32,7 @@ internal sealed class LocalComputers : IAsyncDisposable
         }
         else
         {
-            using var weights = WeightSources.Open(plan.BaseModel);
-            model = BaseModel.Load(weights, run.Spec, plan.BaseInBFloat16 ? BasePrecision.BFloat16 : BasePrecision.Float32);
+            model = BaseModel.Open(plan.BaseModel, plan.Hashes.Base, run.Spec, plan.BaseInBFloat16 ? BasePrecision.BFloat16 : BasePrecision.Float32, plan.Quantization);
         }
 
         return Share(model, plan, cores);

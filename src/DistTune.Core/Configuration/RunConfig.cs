@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using DistTune.Core.Quantization;
 using DistTune.Core.Training;
 
 namespace DistTune.Core.Configuration;
@@ -16,6 +17,12 @@ public sealed record RunConfig
 
     /// <summary>What is trained.</summary>
     public required AdapterSettings Adapter { get; init; }
+
+    /// <summary>How the frozen base is held in four bits; null holds it in <see cref="BFloat16"/> or fp32.</summary>
+    public FourBitSettings? Quantization { get; init; }
+
+    /// <summary>Whether somebody said how; otherwise a base that is in four bits already is taken as it is.</summary>
+    public bool QuantizationIsSet { get; init; }
 
     /// <summary>PEFT folder whose values training starts from; null starts with B = 0.</summary>
     public string? InitialAdapter { get; init; }

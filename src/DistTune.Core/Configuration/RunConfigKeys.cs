@@ -10,6 +10,7 @@ public static class RunConfigKeys
     [
         new("base_model", ConfigKind.Path, "Folder (Hugging Face layout) or GGUF file of the base.") { Aliases = ["model_name_or_path"], Required = true },
         .. AdapterKeys(),
+        .. QuantizationKeys.All,
         .. DataKeys(),
         .. BatchKeys(),
         .. OptimizerKeys.All,
@@ -23,7 +24,7 @@ public static class RunConfigKeys
         {
             Default = "lora",
             Choices = ["lora", "qlora", "dora", "full"],
-            NotYet = kind => kind is "lora" ? null : "Use adapter: lora.",
+            NotYet = kind => kind is "lora" or "qlora" ? null : "Use adapter: lora or qlora.",
         },
         new("lora_r", ConfigKind.Integer, "Rank of the LoRA factors.") { Aliases = ["r"], Default = 8L, Minimum = 1, Maximum = 1024 },
         new("lora_alpha", ConfigKind.Number, "Numerator of the LoRA scale alpha / r.") { Default = 16.0, Minimum = 0, AboveMinimum = true },

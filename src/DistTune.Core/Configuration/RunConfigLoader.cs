@@ -36,10 +36,13 @@ public static class RunConfigLoader
         var microBatch = values.Integer("micro_batch_size");
         var distributed = values.Section("distributed");
         var maxSteps = values.Integer("max_steps");
+        var (quantization, isSet) = QuantizationKeys.Read(values);
         return new RunConfig
         {
             BaseModel = values.Text("base_model"),
             Adapter = new AdapterSettings(AdapterKind.Lora, values.Integer("lora_r"), values.Number("lora_alpha"), values.Texts("lora_target_modules")),
+            Quantization = quantization,
+            QuantizationIsSet = isSet,
             InitialAdapter = values.OptionalText("init_adapter"),
             Datasets = Datasets(values.Sections("datasets")),
             EvaluationDatasets = Datasets(values.Sections("eval_datasets")),
@@ -84,7 +87,7 @@ public static class RunConfigLoader
     // What one key alone cannot tell.
     private static IEnumerable<ConfigurationFault> Check(ResolvedSection values)
     {
-        foreach (var fault in OptimizerKeys.Check(values))
+        foreach (var fault in OptimizerKeys.Check(values).Concat(QuantizationKeys.Check(values)))
         {
             yield return fault;
         }

@@ -22,6 +22,7 @@ public static class PlanJson
             json.WriteString("run_id", plan.RunId);
             json.WriteString("base_model", plan.BaseModel);
             json.WriteBoolean("base_in_bfloat16", plan.BaseInBFloat16);
+            json.WriteString("base_quantization", plan.Quantization?.Tag);
             json.WriteStartObject("hashes");
             json.WriteString("base", plan.Hashes.Base);
             json.WriteString("tokenizer", plan.Hashes.Tokenizer);

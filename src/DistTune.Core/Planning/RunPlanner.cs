@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using DistTune.Core.Configuration;
 using DistTune.Core.Formats;
 using DistTune.Core.Models;
+using DistTune.Core.Quantization;
 using DistTune.Core.Text;
 using DistTune.Core.Training;
 
@@ -29,6 +30,7 @@ public static class RunPlanner
         using (var weights = WeightSources.Open(config.BaseModel))
         {
             ModelFamilies.CheckWeights(spec, weights, config.BaseModel);
+            config = config with { Quantization = QuantizedBase.Settle(weights, spec, config.Quantization, config.QuantizationIsSet, config.BaseModel) };
         }
 
         var tokenizer = BaseText.Tokenizer(config.BaseModel);
@@ -68,6 +70,7 @@ public static class RunPlanner
                 Hashes = hashes,
                 BaseModel = config.BaseModel,
                 BaseInBFloat16 = bfloat16,
+                Quantization = config.Quantization,
                 GradientCheckpointing = config.GradientCheckpointing,
                 Seed = config.Seed,
                 Adapter = config.Adapter,
@@ -163,6 +166,8 @@ public static class RunPlanner
             ("warmup", schedule.WarmupSteps), ("total", schedule.TotalSteps), ("cycles", options.Cycles), ("minimum", options.MinimumShare),
             ("start", options.WarmupStartShare), ("power", options.Power), ("end", options.EndRate), ("timescale", options.Timescale),
             ("decay_steps", options.DecaySteps), ("warmup_shape", options.WarmupShape), ("decay_shape", options.DecayShape),
+            // Only where there is one, so that the identity of other runs stays.
+            .. config.Quantization is { } quantization ? [("quantization", quantization.Tag)] : Array.Empty<(string, object?)>(),
         ]);
     }
 }

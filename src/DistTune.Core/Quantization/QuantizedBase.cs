@@ -38,7 +38,8 @@ public static class QuantizedBase
         var source = WeightSources.Open(path);
         if (source is IFourBitWeights quantized)
         {
-            return Checked(quantized, spec, settings, path);
+            Check(quantized, spec, settings, path);
+            return quantized;
         }
 
         // A GGUF file has no config.json to go with a folder; it is quantised each time.
@@ -57,21 +58,38 @@ public static class QuantizedBase
         return new QuantizingWeights(source, spec, settings);
     }
 
-    /// <summary>Refuses settings that a base in four bits contradicts.</summary>
-    internal static IFourBitWeights Checked(IFourBitWeights weights, DecoderSpec spec, FourBitSettings settings, string path)
+    /// <summary>What a run's settings come to with this base: a base in four bits says itself how, unless somebody said otherwise.</summary>
+    /// <exception cref="DistTuneException">The base is in four bits and the run does not want it so.</exception>
+    internal static FourBitSettings? Settle(IWeightSource weights, DecoderSpec spec, FourBitSettings? settings, bool areSet, string path)
+    {
+        if (weights is not IFourBitWeights quantized)
+        {
+            return settings;
+        }
+
+        if (settings is null)
+        {
+            throw new DistTuneException(FaultKind.Configuration, $"The base at {path} is held in four bits. Set adapter: qlora, or name the base in full precision.");
+        }
+
+        var state = FourBitModules.Of(spec).Select(quantized.FindFourBit).FirstOrDefault(state => state is not null);
+        var found = areSet || state is null ? settings : new FourBitSettings(state.Kind, state.BlockSize, state.Nested is not null);
+        Check(quantized, spec, found, path);
+        return found;
+    }
+
+    // Refuses settings that a base in four bits contradicts.
+    private static void Check(IFourBitWeights weights, DecoderSpec spec, FourBitSettings settings, string path)
     {
         foreach (var name in FourBitModules.Of(spec))
         {
             if (weights.FindFourBit(name) is { } state
                 && (state.Kind != settings.Kind || state.BlockSize != settings.BlockSize || state.Nested is not null != settings.DoubleQuantization))
             {
-                weights.Dispose();
                 var found = new FourBitSettings(state.Kind, state.BlockSize, state.Nested is not null);
                 throw new DistTuneException(FaultKind.Configuration, $"The base at {path} is quantised already as {found.Tag} ('{name}'), the configuration says {settings.Tag}. Set bnb_4bit_quant_type, bnb_4bit_blocksize and bnb_4bit_use_double_quant as the base has them, or leave them out.");
             }
         }
-
-        return weights;
     }
 
     private static bool IsWhole(string folder, string sha256, FourBitSettings settings)

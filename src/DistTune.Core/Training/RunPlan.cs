@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using DistTune.Core.Quantization;
 
 namespace DistTune.Core.Training;
 
@@ -128,6 +129,9 @@ public sealed record RunPlan
 
     /// <summary>Whether the frozen base is held in bfloat16 (otherwise fp32).</summary>
     public required bool BaseInBFloat16 { get; init; }
+
+    /// <summary>How the linear modules of the frozen base are held in four bits; null holds them as all else.</summary>
+    public FourBitSettings? Quantization { get; init; }
 
     /// <summary>Whether each decoder layer is recomputed in backward from its saved input.</summary>
     public required bool GradientCheckpointing { get; init; }

@@ -149,7 +149,6 @@ public sealed class RunConfigLoaderTests
     }
 
     [Theory]
-    [InlineData("adapter: qlora")]
     [InlineData("adapter: dora")]
     [InlineData("adapter: full")]
     [InlineData("lora_dropout: 0.1")]
