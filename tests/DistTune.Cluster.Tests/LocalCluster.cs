@@ -34,12 +34,15 @@ internal sealed class LocalCluster : IAsyncDisposable
 
     public int CoordinatorExitCode => _coordinator!.Services.GetRequiredService<CoordinatorExit>().Code;
 
-    public async Task StartCoordinatorAsync(EngineOptions options, params RunPlan[] plans)
+    public Task StartCoordinatorAsync(EngineOptions options, params RunPlan[] plans) =>
+        StartCoordinatorAsync(options, plans.Select(plan => (plan, FakePlan.Initial(plan))));
+
+    public async Task StartCoordinatorAsync(EngineOptions options, IEnumerable<(RunPlan Plan, AdapterVersion Initial)> plans)
     {
-        var runs = plans.Select(plan =>
+        var runs = plans.Select(item =>
         {
             Outputs.Add(new FakeOutputs(Observer));
-            return new CoordinatedRun(plan, FakePlan.Initial(plan), Outputs[^1]);
+            return new CoordinatedRun(item.Plan, item.Initial, Outputs[^1]);
         });
         var setup = new CoordinatorSetup([.. runs], new JoinToken(Token), new JoinToken(AdminToken), options);
         _coordinator = CoordinatorApp.Build(Builder(("DISTTUNE_HTTP_PORT", "0"), ("DISTTUNE_GRPC_PORT", GrpcPort.ToString(CultureInfo.InvariantCulture))), setup);
@@ -47,7 +50,7 @@ internal sealed class LocalCluster : IAsyncDisposable
         await _coordinator.StartAsync(TestContext.Current.CancellationToken);
     }
 
-    public async Task<WebApplication> StartWorkerAsync(int rank = 0, int threads = 1, string token = Token, FakeComputerSource? computers = null, int? port = null)
+    public async Task<WebApplication> StartWorkerAsync(int rank = 0, int threads = 1, string token = Token, IComputerSource? computers = null, int? port = null)
     {
         var options = new WorkerOptions(AddressOf(port ?? GrpcPort), token, string.Create(CultureInfo.InvariantCulture, $"worker-{rank}"), rank, threads, null);
         var worker = WorkerApp.Build(Builder(), options, _ => computers ?? new FakeComputerSource(threads));

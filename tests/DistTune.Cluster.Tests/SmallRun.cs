@@ -99,7 +99,7 @@ internal sealed class SmallRun : IDisposable
         return JsonSerializer.Serialize(new { instruction = Words(3 * index, 3 + (index % 4)), output = Words(5 * index, 4 + (index % 5)) });
     }
 
-    private static string RepositoryRoot()
+    internal static string RepositoryRoot()
     {
         var folder = new DirectoryInfo(AppContext.BaseDirectory);
         while (!File.Exists(Path.Combine(folder.FullName, "DistTune.sln")))

@@ -124,6 +124,16 @@ public sealed record DecoderSpec
     /// <summary>Every weight of the base with its shape, in module order (embedding, layers with their norms, final norm, head).</summary>
     public required ImmutableArray<WeightSpec> Weights { get; init; }
 
+    /// <summary>
+    /// Whether files may hold this weight although nothing reads it: what older writers left in them although it follows from the
+    /// configuration, and the second name of a tied head.
+    /// </summary>
+    public bool IsRedundant(string weight)
+    {
+        ArgumentNullException.ThrowIfNull(weight);
+        return weight.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal) || (TiedHead && weight == "lm_head.weight");
+    }
+
     /// <summary>How many positions a layer sees; null for all.</summary>
     public int? WindowOf(int layer) => Windows.IsDefaultOrEmpty ? null : Windows[layer];
 }

@@ -68,14 +68,20 @@ public static class ModelFamilies
         throw new ConfigReader(config, path).Unsupported("architectures[0]", architecture, string.Join(", ", supported), NearestName.Find(architecture, supported));
     }
 
-    /// <summary>Checks that every weight of the description is there with its shape; further weights are left alone.</summary>
-    /// <exception cref="DistTuneException">Weights are missing or of another shape; the message lists them.</exception>
+    /// <summary>Checks that every weight of the description is there with its shape, and that every weight there has its place in it.</summary>
+    /// <exception cref="DistTuneException">Weights are missing, of another shape or without a place; the message lists them.</exception>
     public static void CheckWeights(DecoderSpec spec, IWeightSource weights, string path)
     {
         ArgumentNullException.ThrowIfNull(spec);
         ArgumentNullException.ThrowIfNull(weights);
         const int Shown = 8;
-        var faults = spec.Weights.Select(weight => Fault(weight, weights.Find(weight.Name))).OfType<string>().ToArray();
+        var known = spec.Weights.Select(weight => weight.Name).ToHashSet(StringComparer.Ordinal);
+        var homeless = weights.Weights.Where(weight => !known.Contains(weight.Name) && !spec.IsRedundant(weight.Name));
+        string[] faults =
+        [
+            .. spec.Weights.Select(weight => Fault(weight, weights.Find(weight.Name))).OfType<string>(),
+            .. homeless.Select(weight => $"no place for: {weight.Name}"),
+        ];
         if (faults.Length > 0)
         {
             var more = faults.Length > Shown ? $"; and {faults.Length - Shown} more" : "";

@@ -37,7 +37,13 @@ internal sealed class Decoder(DecoderSpec spec, DecoderModules modules, ScalarTy
     {
         using var scope = torch.NewDisposeScope();
         var embedded = EmbeddingRows.Of(modules, rows.Ids, computeType);
-        return (spec.EmbeddingScale == 1 ? embedded : embedded.mul_(spec.EmbeddingScale)).MoveToOuterDisposeScope();
+        if (spec.EmbeddingScale != 1)
+        {
+            // Rounded to the type of the product first, as in the reference implementation.
+            embedded.mul_(torch.ones([1], dtype: computeType, device: embedded.device).mul_(spec.EmbeddingScale));
+        }
+
+        return embedded.MoveToOuterDisposeScope();
     }
 
     /// <summary>How a layer attends.</summary>

@@ -30,7 +30,7 @@ internal sealed class StoredWeights(IWeightSource source, bool keepsFourBit) : I
         var known = spec.Weights.Select(weight => weight.Name).ToHashSet(StringComparer.Ordinal);
         foreach (var weight in source.Weights)
         {
-            if (!known.Contains(weight.Name) && !IsRedundant(weight.Name, spec))
+            if (!known.Contains(weight.Name) && !spec.IsRedundant(weight.Name))
             {
                 throw Fault($"The files hold the weight '{weight.Name}' {Text(weight.Shape)}, which the base has no place for");
             }
@@ -58,10 +58,6 @@ internal sealed class StoredWeights(IWeightSource source, bool keepsFourBit) : I
         source.ReadFloat32(name, MemoryMarshal.Cast<byte, float>(single.bytes));
         destination.copy_(single);
     }
-
-    // What older writers left in files although it follows from the configuration, and the second name of a tied head.
-    private static bool IsRedundant(string name, DecoderSpec spec) =>
-        name.EndsWith(".rotary_emb.inv_freq", StringComparison.Ordinal) || (spec.TiedHead && name == "lm_head.weight");
 
     private static ScalarType? TypeOf(WeightType type) => type switch
     {

@@ -82,6 +82,21 @@ public sealed class ModelFolderTests : IDisposable
         Assert.Throws<DistTuneException>(() => AdapterInitialization.FromBase(AdapterLayout.Create(other, Full), weights));
     }
 
+    [Fact]
+    public void CheckWeights_OneWithoutAPlace_IsNamed()
+    {
+        Save("model", WeightType.Float32);
+        using var weights = WeightSources.Open(_folder.File("model"));
+        var spec = ConfigText.Describe();
+        var shallow = ConfigText.Describe(("num_hidden_layers", 1));
+
+        ModelFamilies.CheckWeights(spec with { TiedHead = true, Weights = [.. spec.Weights.Where(weight => weight.Name != "lm_head.weight")] }, weights, "m");
+        var message = Assert.Throws<DistTuneException>(() => ModelFamilies.CheckWeights(shallow, weights, "m")).Message;
+
+        Assert.Contains("9 weights", message, StringComparison.Ordinal);
+        Assert.Contains("no place for: model.layers.1.self_attn.q_proj.weight", message, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("nowhere", "There is no model")]
     [InlineData("", "holds no model.safetensors")]

@@ -40,6 +40,18 @@ public static class SupportLog
         }
     }
 
+    /// <summary>Keeps that training over a model or as a case says came out the same, or not, with one worker and with two.</summary>
+    /// <param name="path">The model's or the case's folder.</param>
+    /// <param name="test">The test.</param>
+    /// <param name="passed">Whether it did.</param>
+    public static void AddWorkers(string path, string test, bool passed)
+    {
+        foreach (var feature in CaseFeatures.Of(path))
+        {
+            Add(new SupportEntry(feature, Evidence.Workers, test, passed));
+        }
+    }
+
     /// <summary>Keeps what a test showed.</summary>
     public static void Add(SupportEntry entry)
     {
