@@ -22,6 +22,7 @@ var coordinator = builder.AddProject("coordinator", "../../src/DistTune.Coordina
     .WithHttpHealthCheck("/health", endpointName: "http")
     .WithEnvironment("DISTTUNE_TOKEN", token)
     .WithEnvironment("DISTTUNE_LAUNCH_DIRECTORY", Environment.CurrentDirectory)
+    .WithEnvironment("DISTTUNE_LAUNCH", Guid.NewGuid().ToString("N"))
     .EndingWithThisProcess()
     .OnResourceStopped(end.CoordinatorStopped);
 

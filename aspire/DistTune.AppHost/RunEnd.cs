@@ -1,3 +1,4 @@
+using System.Globalization;
 using Aspire.Hosting.ApplicationModel;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -5,8 +6,8 @@ using Microsoft.Extensions.Hosting;
 namespace DistTune.AppHost;
 
 /// <summary>
-/// When the application ends, and how: with the coordinator, whose exit code it takes; or with the last worker, if all of them failed,
-/// for then the run cannot go on.
+/// When the application ends, and how: with the coordinator, whose exit code it takes, unless it died and is started again to go on from
+/// its journal; or with the last worker, if all of them failed, for then the run cannot go on.
 /// </summary>
 internal sealed class RunEnd(int workers)
 {
@@ -14,6 +15,7 @@ internal sealed class RunEnd(int workers)
     private const int Interrupted = 130;
 
     private readonly Lock _gate = new();
+    private readonly CoordinatorRestarts _restarts = new(TimeProvider.System);
     private int _workersLeft = workers;
     private int? _exitCode;
 
@@ -22,7 +24,16 @@ internal sealed class RunEnd(int workers)
 
     public Task CoordinatorStopped(ProjectResource coordinator, ResourceStoppedEvent stopped, CancellationToken cancellationToken)
     {
-        End(stopped, stopped.ResourceEvent.Snapshot.ExitCode ?? Failed);
+        var exitCode = stopped.ResourceEvent.Snapshot.ExitCode;
+        var lifetime = stopped.Services.GetRequiredService<IHostApplicationLifetime>();
+        if (!lifetime.ApplicationStopping.IsCancellationRequested && _restarts.PauseAfter(exitCode) is { } pause)
+        {
+            // Not awaited: who tells of an end waits until all who listen are through.
+            _ = StartAgainAsync(coordinator, stopped, pause, lifetime.ApplicationStopping);
+            return Task.CompletedTask;
+        }
+
+        End(stopped, exitCode ?? Failed);
         return Task.CompletedTask;
     }
 
@@ -35,6 +46,29 @@ internal sealed class RunEnd(int workers)
         }
 
         return Task.CompletedTask;
+    }
+
+    private async Task StartAgainAsync(ProjectResource coordinator, ResourceStoppedEvent stopped, TimeSpan pause, CancellationToken stopping)
+    {
+        try
+        {
+            Console.WriteLine(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{coordinator.Name} | ended before the run did (exit code {stopped.ResourceEvent.Snapshot.ExitCode}); it is started again in {pause.TotalSeconds:0.##} s and goes on from its journal."));
+            await Task.Delay(pause, stopping);
+            _restarts.Started();
+            var started = await stopped.Services.GetRequiredService<ResourceCommandService>()
+                .ExecuteCommandAsync(coordinator, KnownResourceCommands.StartCommand, stopping);
+            if (!started.Success)
+            {
+                Console.Error.WriteLine($"{coordinator.Name} cannot be started again: {started.ErrorMessage}");
+                End(stopped, stopped.ResourceEvent.Snapshot.ExitCode ?? Failed);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // The application stops; the exit code says that it was interrupted.
+        }
     }
 
     private void End(ResourceStoppedEvent stopped, int exitCode)

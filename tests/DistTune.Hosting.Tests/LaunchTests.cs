@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text.RegularExpressions;
 using Aspire.Hosting.Running;
+using DistTune.AppHost;
 using DistTune.ServiceDefaults;
 
 namespace DistTune.Hosting.Tests;
@@ -67,6 +68,56 @@ public sealed partial class LaunchTests
 
         Assert.All(below, process => Assert.False(new ParentProcess(process.Id, process.Started).IsAlive));
     }
+
+    [Fact]
+    public async Task A_coordinator_that_is_killed_is_started_again_and_the_adapter_is_the_same()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "Signals and process trees are read from /proc.");
+        await using var whole = new Launch();
+        whole.Start(Epochs);
+        Assert.True(await whole.EndsAsync() == 0, whole.Output);
+        await using var disturbed = new Launch();
+        disturbed.Start(Epochs);
+        await disturbed.PrintsAsync("Step 4/");
+
+        Signals.Send(CoordinatorBelow(disturbed.ProcessId), Signals.Kill);
+
+        Assert.True(await disturbed.EndsAsync() == 0, disturbed.Output);
+        Assert.Contains("it is started again in 0.25 s", disturbed.Output, StringComparison.Ordinal);
+        Assert.Contains("goes on in term 2 after step", disturbed.Output, StringComparison.Ordinal);
+        Assert.Equal(AdapterOf(whole), AdapterOf(disturbed));
+    }
+
+    [Theory]
+    [InlineData(0, false)]
+    [InlineData(1, false)]
+    [InlineData(2, false)]
+    [InlineData(130, false)]
+    [InlineData(75, true)]
+    [InlineData(134, true)]
+    [InlineData(137, true)]
+    [InlineData(null, true)]
+    public void Only_a_coordinator_that_had_more_to_do_is_started_again(int? exitCode, bool again) =>
+        Assert.Equal(again, new CoordinatorRestarts(TimeProvider.System).PauseAfter(exitCode) is not null);
+
+    [Fact]
+    public void Pauses_between_restarts_grow_and_a_coordinator_that_dies_ten_times_is_given_up_but_not_one_that_lived()
+    {
+        var time = new Microsoft.Extensions.Time.Testing.FakeTimeProvider();
+        var restarts = new CoordinatorRestarts(time);
+
+        Assert.Equal([0.25, 0.5, 1, 2, 4, 8, 16, 30, 30, 30], Enumerable.Range(0, 10).Select(_ => restarts.PauseAfter(137)!.Value.TotalSeconds));
+        Assert.Null(restarts.PauseAfter(137));
+        restarts.Started();
+        time.Advance(TimeSpan.FromMinutes(2));
+        Assert.Equal(0.25, restarts.PauseAfter(137)!.Value.TotalSeconds);
+    }
+
+    private static int CoordinatorBelow(int launch) => ProcessTree.Below(launch)
+        .Select(process => process.Id)
+        .Single(id => File.ReadAllText(string.Create(CultureInfo.InvariantCulture, $"/proc/{id}/cmdline")).Contains("DistTune.Coordinator", StringComparison.Ordinal));
+
+    private static byte[] AdapterOf(Launch launch) => File.ReadAllBytes(Path.Combine(launch.OutputFolder, "adapter", "adapter_model.safetensors"));
 
     private static void AssertOneTracePerStep(IReadOnlyList<OtlpSpan> spans)
     {

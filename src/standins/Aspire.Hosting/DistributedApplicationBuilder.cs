@@ -93,7 +93,9 @@ public class DistributedApplicationBuilder : IDistributedApplicationBuilder
         Services.AddSingleton<IReadOnlyList<IResource>>(_resources);
         Services.AddSingleton(new BuildOutput(AppHostAssembly));
         Services.TryAddSingleton(new Output(Console.Out));
-        Services.AddHostedService<Orchestrator>();
+        Services.AddSingleton<Orchestrator>();
+        Services.AddHostedService(services => services.GetRequiredService<Orchestrator>());
+        Services.AddSingleton(services => new ResourceCommandService(services.GetRequiredService<Orchestrator>));
         Services.Configure<HostOptions>(options => options.ShutdownTimeout = ChildProcess.Grace + ChildProcess.Grace);
         return new DistributedApplication(_host.Build());
     }

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
 using Aspire.Hosting.ApplicationModel;
 using Microsoft.Extensions.Configuration;
@@ -20,7 +21,7 @@ internal sealed class Orchestrator(
     private readonly IConfiguration _configuration = (IConfiguration)services.GetService(typeof(IConfiguration))!;
     private readonly IHostEnvironment _environment = (IHostEnvironment)services.GetService(typeof(IHostEnvironment))!;
     private PosixSignalRegistration? _hangUp;
-    private Task _all = Task.CompletedTask;
+    private readonly ConcurrentBag<Task> _all = [];
 
     public Task StartAsync(CancellationToken cancellationToken)
     {
@@ -42,15 +43,31 @@ internal sealed class Orchestrator(
             _running[project] = new RunningResource(project);
         }
 
-        _all = Task.WhenAll(_running.Values.Select(RunAsync));
+        foreach (var resource in _running.Values)
+        {
+            TryStart(resource.Project);
+        }
+
         return Task.CompletedTask;
+    }
+
+    /// <summary>Starts a resource that does not run, unless everything is being stopped.</summary>
+    public bool TryStart(IResource resource)
+    {
+        if (_stopping.IsCancellationRequested || !_running.TryGetValue(resource, out var running) || Interlocked.Exchange(ref running.Started, 1) == 1)
+        {
+            return false;
+        }
+
+        _all.Add(RunAsync(running));
+        return true;
     }
 
     public async Task StopAsync(CancellationToken cancellationToken)
     {
         await _stopping.CancelAsync();
         await Task.WhenAll(_running.Values.Select(resource => resource.Process?.StopAsync() ?? Task.CompletedTask));
-        await _all;
+        await Task.WhenAll(_all);
     }
 
     public void Dispose()
@@ -81,6 +98,7 @@ internal sealed class Orchestrator(
         }
 
         resource.Ready.TrySetResult(false);
+        Volatile.Write(ref resource.Started, 0);
         await TellAsync(resource, last);
     }
 
@@ -175,5 +193,8 @@ internal sealed class Orchestrator(
         public TaskCompletionSource<bool> Ready { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
         public volatile ChildProcess? Process;
+
+        /// <summary>1 from its start to its end.</summary>
+        public int Started;
     }
 }
