@@ -244,7 +244,9 @@ public static class TrainingMapping
             ToTokens(message.TokenIds), [.. Enumerable.Range(0, bounds.Length / 2).Select(i => new LabelSpan(bounds[2 * i], bounds[(2 * i) + 1]))], message.Sample);
     }
 
-    private static ImmutableArray<int> ToTokens(IReadOnlyCollection<uint> tokens) => [.. tokens.Select(token => checked((int)token))];
+    private static ImmutableArray<int> ToTokens(IReadOnlyCollection<uint> tokens) => [.. tokens.Select(token => token <= int.MaxValue
+        ? (int)token
+        : throw new DistTuneException(FaultKind.Failed, string.Create(CultureInfo.InvariantCulture, $"The token {token} in a message is beyond any vocabulary; coordinator and worker must be of one version.")))];
 
     private static DistTuneException Unknown(string what, int value) => new(
         FaultKind.Failed, string.Create(CultureInfo.InvariantCulture, $"The {what} {value} is not known here; coordinator and worker must be of one version."));

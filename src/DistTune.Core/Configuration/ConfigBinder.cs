@@ -8,6 +8,7 @@ namespace DistTune.Core.Configuration;
 /// <param name="currentFolder">Folder that paths of the environment and the command line are relative to.</param>
 internal sealed class ConfigBinder(ImmutableArray<ConfigKey> schema, string folder, string currentFolder)
 {
+    private const int MostSuggestions = 100;
     private readonly List<ConfigurationFault> _faults = [];
 
     /// <summary>What was found wrong so far.</summary>
@@ -155,6 +156,13 @@ internal sealed class ConfigBinder(ImmutableArray<ConfigKey> schema, string fold
 
     private void Unknown(MappingEntry entry, ImmutableArray<ConfigKey> keys, string prefix)
     {
+        // Nobody reads that many suggestions, and each takes a search.
+        if (_faults.Count >= MostSuggestions)
+        {
+            Add(entry.Origin, $"unknown key '{prefix}{entry.Key}' with the value {entry.Value.Shown}.");
+            return;
+        }
+
         var nearest = NearestName.Find(entry.Key, keys.SelectMany(key => key.Aliases.Prepend(key.Name)));
         var elsewhere = Elsewhere(entry.Key, schema, "");
         var hint = nearest is not null

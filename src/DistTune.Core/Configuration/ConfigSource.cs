@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Text;
+using DistTune.Core.Formats;
 
 namespace DistTune.Core.Configuration;
 
@@ -24,6 +25,7 @@ public sealed record ConfigSource(string Text, string Name, string Folder)
             throw new DistTuneException(FaultKind.Configuration, $"The configuration {path} does not exist. `disttune train {path} --init` writes one to start from.");
         }
 
+        RegularFile.Check(path);
         if (file.Length > MaxBytes)
         {
             throw new DistTuneException(FaultKind.Configuration, FormattableString.Invariant($"{path} has {file.Length} bytes; a configuration has at most {MaxBytes}."));

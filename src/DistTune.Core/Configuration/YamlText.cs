@@ -29,6 +29,11 @@ internal static class YamlText
         {
             throw new ConfigurationException([new(At(origin, error.Start), $"not valid YAML: {error.Message}")]);
         }
+        catch (Exception error) when (error is ArgumentException or InvalidOperationException or IndexOutOfRangeException or FormatException or OverflowException)
+        {
+            // The library's scanner answers some broken text with its own slips.
+            throw new ConfigurationException([new(origin, $"not valid YAML: {error.Message}")]);
+        }
     }
 
     private static ValueOrigin At(ValueOrigin origin, Mark mark) =>

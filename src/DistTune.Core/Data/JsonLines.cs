@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using System.Text.Unicode;
+using DistTune.Core.Formats;
 
 namespace DistTune.Core.Data;
 
@@ -90,6 +91,7 @@ public static class JsonLines
 
     private static FileStream Open(string path)
     {
+        RegularFile.Check(path);
         try
         {
             return new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1, FileOptions.SequentialScan);

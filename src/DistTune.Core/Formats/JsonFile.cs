@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -21,6 +22,7 @@ internal static class JsonFile
     /// <exception cref="DistTuneException">The file is missing, longer than <paramref name="maxBytes"/> or not JSON.</exception>
     public static JsonDocument Read(string path, long maxBytes = 16_000_000)
     {
+        RegularFile.Check(path);
         try
         {
             using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read);
@@ -29,7 +31,11 @@ internal static class JsonFile
                 throw FileFault.Of(path, $"it has {stream.Length} bytes; at most {maxBytes} are read", "Check that it is the file it should be.");
             }
 
-            return JsonDocument.Parse(stream, new JsonDocumentOptions { MaxDepth = MaxDepth, AllowDuplicateProperties = false });
+            var content = new byte[stream.Length];
+            stream.ReadExactly(content);
+            var json = content.AsMemory(content.AsSpan().StartsWith(Encoding.UTF8.Preamble) ? Encoding.UTF8.Preamble.Length : 0);
+            CheckText(path, json.Span);
+            return JsonDocument.Parse(json, new JsonDocumentOptions { MaxDepth = MaxDepth, AllowDuplicateProperties = false });
         }
         catch (JsonException error)
         {
@@ -38,6 +44,34 @@ internal static class JsonFile
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             throw FileFault.Of(path, $"it cannot be read ({error.Message})", "Check the path and its permissions.", error);
+        }
+    }
+
+    /// <summary>
+    /// Refuses strings that are no text: half of a surrogate pair, which JSON can spell and which every later reading would trip over.
+    /// </summary>
+    /// <param name="path">The file, for the message.</param>
+    /// <param name="json">The JSON.</param>
+    /// <exception cref="DistTuneException">There is such a string.</exception>
+    /// <exception cref="JsonException">It is not JSON.</exception>
+    public static void CheckText(string path, ReadOnlySpan<byte> json)
+    {
+        var reader = new Utf8JsonReader(json, new JsonReaderOptions { MaxDepth = int.MaxValue });
+        while (reader.Read())
+        {
+            if (!reader.ValueIsEscaped)
+            {
+                continue;
+            }
+
+            try
+            {
+                _ = reader.GetString();
+            }
+            catch (InvalidOperationException error)
+            {
+                throw FileFault.At(path, reader.TokenStartIndex, "a string holds half of a surrogate pair (\\ud800 to \\udfff alone)", "Correct the file or fetch it again.", error);
+            }
         }
     }
 

@@ -31,6 +31,7 @@ internal sealed unsafe class MappedFile : IDisposable
     /// <exception cref="DistTuneException">The file is missing, unreadable or shorter than <paramref name="minimumLength"/> bytes.</exception>
     public static MappedFile Open(string path, long minimumLength)
     {
+        RegularFile.Check(path);
         FileStream stream;
         try
         {

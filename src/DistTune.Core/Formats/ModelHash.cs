@@ -33,7 +33,7 @@ public static class ModelHash
         var folder = Path.GetDirectoryName(weights)!;
         if (weights.EndsWith(".index.json", StringComparison.Ordinal))
         {
-            files.AddRange(ShardedSafetensors.ReadIndex(weights).Values.Distinct(StringComparer.Ordinal).Select(name => Path.Combine(folder, name)));
+            files.AddRange(ShardedSafetensors.ReadIndex(weights).Values.Distinct(StringComparer.Ordinal).Select(name => ConfinedFile.Within(Path.GetFullPath(folder), name, weights)));
         }
 
         // A .gguf file that is named by itself describes itself; in a folder, config.json comes first.
@@ -48,6 +48,7 @@ public static class ModelHash
 
     private static async ValueTask<string> LineAsync(string file, CancellationToken cancellationToken)
     {
+        RegularFile.Check(file);
         try
         {
             using var stream = new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 20, FileOptions.SequentialScan);

@@ -114,7 +114,10 @@ public sealed class PeftAdapter
     public float[] ToVector(ParameterLayout layout, bool zeroMissingB = false)
     {
         ArgumentNullException.ThrowIfNull(layout);
-        var values = new float[layout.Length];
+
+        // A layout that the tensors fill is as long as they are, but for gaps; one that only a hostile configuration claims gets no room.
+        var room = _tensors.Values.Sum(tensor => (long)tensor.Values.Length) + ((long)ParameterLayout.Alignment * layout.Entries.Length);
+        var values = layout.Length <= (zeroMissingB ? Array.MaxLength : room) ? new float[layout.Length] : [];
         var faults = Fill(layout, values)
             .Where(fault => !(zeroMissingB && fault is { Kind: TensorFault.Missing, Name: var name } && name.EndsWith(AdapterLayout.SuffixB, StringComparison.Ordinal)))
             .ToArray();
@@ -177,7 +180,7 @@ public sealed class PeftAdapter
                 {
                     faults.Add((TensorFault.Different, name, $"other values than {found[0]}, with which it is tied: {name}"));
                 }
-                else
+                else if (!values.IsEmpty)
                 {
                     tensor.Values.CopyTo(values[(int)entry.Offset..]);
                 }

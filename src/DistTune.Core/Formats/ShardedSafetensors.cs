@@ -37,7 +37,7 @@ public sealed class ShardedSafetensors : IWeightSource
         {
             foreach (var fileName in names.Values.Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal))
             {
-                shards.Add(fileName, SafetensorsFile.Open(Path.Combine(folder, fileName)));
+                shards.Add(fileName, SafetensorsFile.Open(ConfinedFile.Within(folder, fileName, indexPath)));
             }
 
             foreach (var (tensor, fileName) in names)

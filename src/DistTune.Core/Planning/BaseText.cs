@@ -55,6 +55,7 @@ public static class BaseText
 
     private static string Read(string path)
     {
+        RegularFile.Check(path);
         try
         {
             return File.ReadAllText(path);

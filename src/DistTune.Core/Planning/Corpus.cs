@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Text;
+using DistTune.Core.Formats;
 using DistTune.Core.Text;
 using DistTune.Core.Training;
 
@@ -55,6 +56,7 @@ internal static class Corpus
 
     private static string Text(string file)
     {
+        RegularFile.Check(file);
         try
         {
             var length = new FileInfo(file).Length;

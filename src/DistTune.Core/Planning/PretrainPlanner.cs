@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using DistTune.Core.Configuration;
+using DistTune.Core.Formats;
 using DistTune.Core.Models;
 using DistTune.Core.Text;
 using DistTune.Core.Training;
@@ -88,6 +89,7 @@ public static class PretrainPlanner
 
     private static string ReadTemplate(string file)
     {
+        RegularFile.Check(file);
         try
         {
             return File.ReadAllText(file);

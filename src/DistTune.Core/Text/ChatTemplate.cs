@@ -78,9 +78,9 @@ public sealed class ChatTemplate
         {
             foreach (var entry in section.EnumerateArray())
             {
-                if (entry.GetProperty("name").GetString() == name)
+                if (Field(entry, "name") == name && Field(entry, "template") is { } template)
                 {
-                    return Parse(entry.GetProperty("template").GetString()!, specialTokens);
+                    return Parse(template, specialTokens);
                 }
             }
 
@@ -136,10 +136,13 @@ public sealed class ChatTemplate
             context.Scope.Set(name, value);
         }
 
-        Statement.ExecuteAll(_body, context);
+        context.Run(() => Statement.ExecuteAll(_body, context));
         var text = context.Output;
         return new RenderedChat(text, [.. context.Generations.Select(span => (PythonText.Length(text[..span.Start]), PythonText.Length(text[..span.End])))]);
     }
+
+    private static string? Field(JsonElement entry, string name) =>
+        entry.ValueKind == JsonValueKind.Object && entry.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 
     /// <summary>What one field says about the assistant's reasoning, all names of it say.</summary>
     private static object? WithReasoning(object? message)

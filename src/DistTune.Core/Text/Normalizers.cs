@@ -13,13 +13,30 @@ internal sealed class SequenceNormalizer(IReadOnlyList<INormalizer> parts) : INo
 {
     public TextPiece Apply(TextPiece piece)
     {
+        var result = piece;
         foreach (var part in parts)
         {
-            piece = part.Apply(piece);
+            result = BoundedNormalizer.Checked(piece, part.Apply(result));
         }
 
-        return piece;
+        return result;
     }
+}
+
+/// <summary>Refuses a rewriting that makes far more text than it was given, such as a chain of replacements that each double it.</summary>
+internal sealed class BoundedNormalizer(INormalizer inner) : INormalizer
+{
+    private const int Allowance = 1 << 16;
+    private const int MostGrowth = 64;
+
+    public TextPiece Apply(TextPiece piece) => Checked(piece, inner.Apply(piece));
+
+    internal static TextPiece Checked(TextPiece before, TextPiece after) =>
+        after.Text.Length <= Allowance + ((long)MostGrowth * before.Text.Length)
+            ? after
+            : throw new DistTuneException(
+                FaultKind.InvalidFile,
+                string.Create(CultureInfo.InvariantCulture, $"The tokenizer's normalizer makes {after.Text.Length} characters of {before.Text.Length}. Use a tokenizer that does not."));
 }
 
 /// <summary>Puts a text before every non-empty piece.</summary>

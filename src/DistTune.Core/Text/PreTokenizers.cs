@@ -249,13 +249,16 @@ internal sealed class SplitPreTokenizer : IPreTokenizer
 /// </summary>
 internal sealed class CodePointRegex
 {
+    // A pattern that a tokenizer's author meant takes microseconds a word; one that backtracks without end is found out soon.
+    private static readonly TimeSpan LongestMatch = TimeSpan.FromSeconds(1);
+
     private readonly Regex _regex;
 
     internal CodePointRegex(string pattern)
     {
         try
         {
-            _regex = new Regex(pattern, RegexOptions.CultureInvariant, TimeSpan.FromSeconds(30));
+            _regex = new Regex(pattern, RegexOptions.CultureInvariant, LongestMatch);
         }
         catch (ArgumentException error)
         {
@@ -295,7 +298,7 @@ internal sealed class CodePointRegex
         }
         catch (RegexMatchTimeoutException error)
         {
-            throw new DistTuneException(FaultKind.InvalidFile, $"The tokenizer's Split pattern {_regex} took more than 30 s on one text of {span.Length} characters. Use a tokenizer with a known pattern.", error);
+            throw new DistTuneException(FaultKind.InvalidFile, $"The tokenizer's Split pattern {_regex} took more than {LongestMatch.TotalSeconds} s on one text of {span.Length} characters. Use a tokenizer with a known pattern.", error);
         }
 
         return found;

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
+using DistTune.Core.Formats;
 
 namespace DistTune.Core.Text;
 
@@ -64,18 +65,30 @@ internal static class TokenizerFiles
 
     internal static byte[] Read(string file)
     {
+        RegularFile.Check(file);
         var length = new FileInfo(file).Length;
-        return length <= MaximumBytes
-            ? File.ReadAllBytes(file)
-            : throw new DistTuneException(FaultKind.InvalidFile, $"'{file}' has {length} bytes; a tokenizer's files have at most {MaximumBytes}. Check what the file is.");
+        if (length > MaximumBytes)
+        {
+            throw new DistTuneException(FaultKind.InvalidFile, $"'{file}' has {length} bytes; a tokenizer's files have at most {MaximumBytes}. Check what the file is.");
+        }
+
+        try
+        {
+            return File.ReadAllBytes(file);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw FileFault.Of(file, $"it cannot be read ({error.Message})", "Check the path and its permissions.", error);
+        }
     }
 
     internal static JsonDocument Parse(string file, byte[] bytes)
     {
         try
         {
-            var content = bytes.AsMemory();
-            return JsonDocument.Parse(content.Span.StartsWith(Encoding.UTF8.Preamble) ? content[3..] : content);
+            var content = bytes.AsMemory(bytes.AsSpan().StartsWith(Encoding.UTF8.Preamble) ? Encoding.UTF8.Preamble.Length : 0);
+            JsonFile.CheckText(file, content.Span);
+            return JsonDocument.Parse(content);
         }
         catch (JsonException error)
         {

@@ -7,6 +7,9 @@ namespace DistTune.Core.Text;
 /// <summary>Reads the sections of a <c>tokenizer.json</c>; whatever it does not know is an error that names it.</summary>
 internal sealed class TokenizerJsonReader
 {
+    // Sixteen times the largest vocabulary in use; the table from ids to texts is this long at most.
+    private const int MaximumIds = 1 << 22;
+
     private readonly string _file;
 
     private TokenizerJsonReader(string file) => _file = file;
@@ -91,11 +94,11 @@ internal sealed class TokenizerJsonReader
         {
             if (merge.ValueKind == JsonValueKind.Array && merge.GetArrayLength() == 2)
             {
-                merges.Add((merge[0].GetString()!, merge[1].GetString()!));
+                merges.Add((Token(merge[0]), Token(merge[1])));
                 continue;
             }
 
-            var text = merge.GetString()!;
+            var text = Token(merge);
             var space = text.IndexOf(' ', StringComparison.Ordinal);
             if (space < 1 || space == text.Length - 1 || text.IndexOf(' ', space + 1) >= 0)
             {
@@ -108,6 +111,8 @@ internal sealed class TokenizerJsonReader
         return merges;
     }
 
+    private static string Token(JsonElement element) => element.GetString() ?? throw new InvalidOperationException("null stands where a text is expected");
+
     private ImmutableArray<AddedToken> ReadAddedTokens(JsonElement root)
     {
         if (Part(root, "added_tokens") is not { } section)
@@ -118,7 +123,7 @@ internal sealed class TokenizerJsonReader
         var tokens = new Dictionary<string, AddedToken>(StringComparer.Ordinal);
         foreach (var token in section.EnumerateArray())
         {
-            var content = token.GetProperty("content").GetString()!;
+            var content = Token(token.GetProperty("content"));
             var special = Flag(token, "special");
             tokens[content] = new AddedToken(
                 CheckedId(token.GetProperty("id"), content),
@@ -145,17 +150,17 @@ internal sealed class TokenizerJsonReader
             ?? throw Fault($"names the unknown token '{unknown}', which is not in its vocabulary. Fetch the file again.");
     }
 
-    private INormalizer ReadNormalizer(JsonElement section) => TypeOf(section) switch
+    private BoundedNormalizer ReadNormalizer(JsonElement section) => new(TypeOf(section) switch
     {
         "Sequence" => new SequenceNormalizer([.. section.GetProperty("normalizers").EnumerateArray().Select(ReadNormalizer)]),
         "NFC" => new UnicodeNormalizer(NormalizationForm.FormC),
         "NFD" => new UnicodeNormalizer(NormalizationForm.FormD),
         "NFKC" => new UnicodeNormalizer(NormalizationForm.FormKC),
         "NFKD" => new UnicodeNormalizer(NormalizationForm.FormKD),
-        "Prepend" => new PrependNormalizer(section.GetProperty("prepend").GetString()!),
-        "Replace" => new ReplaceNormalizer(LiteralPattern(section), section.GetProperty("content").GetString()!),
+        "Prepend" => new PrependNormalizer(Token(section.GetProperty("prepend"))),
+        "Replace" => new ReplaceNormalizer(LiteralPattern(section), Token(section.GetProperty("content"))),
         var type => throw Unsupported("normalizer", type, "NFC, NFD, NFKC, NFKD, Prepend, Replace and Sequence"),
-    };
+    });
 
     private IPreTokenizer ReadPreTokenizer(JsonElement section) => TypeOf(section) switch
     {
@@ -168,7 +173,7 @@ internal sealed class TokenizerJsonReader
 
     private SplitPreTokenizer ReadSplit(JsonElement section)
     {
-        var name = section.GetProperty("behavior").GetString()!;
+        var name = Token(section.GetProperty("behavior"));
         if (!Enum.TryParse<SplitBehavior>(name, ignoreCase: false, out var behavior) || !Enum.IsDefined(behavior))
         {
             throw Unsupported("split behaviour", name, string.Join(", ", Enum.GetNames<SplitBehavior>()));
@@ -177,7 +182,7 @@ internal sealed class TokenizerJsonReader
         var pattern = section.GetProperty("pattern");
         return Text(pattern, "Regex") is { } regex
             ? SplitPreTokenizer.ForRegex(regex, behavior, Flag(section, "invert"))
-            : SplitPreTokenizer.ForLiteral(pattern.GetProperty("String").GetString()!, behavior, Flag(section, "invert"));
+            : SplitPreTokenizer.ForLiteral(Token(pattern.GetProperty("String")), behavior, Flag(section, "invert"));
     }
 
     private PostProcessing ReadPostProcessor(JsonElement section, PostProcessing before)
@@ -207,7 +212,7 @@ internal sealed class TokenizerJsonReader
                 continue;
             }
 
-            var name = piece.GetProperty("SpecialToken").GetProperty("id").GetString()!;
+            var name = Token(piece.GetProperty("SpecialToken").GetProperty("id"));
             if (!section.GetProperty("special_tokens").TryGetProperty(name, out var token))
             {
                 throw Fault($"uses '{name}' in post_processor.single, but does not list it in special_tokens. Fetch the file again.");
@@ -225,10 +230,10 @@ internal sealed class TokenizerJsonReader
     {
         "Sequence" => new SequenceDecoder([.. section.GetProperty("decoders").EnumerateArray().Select(ReadDecoder)]),
         "ByteLevel" => new ByteLevelDecoder(),
-        "Replace" => new ReplaceDecoder(LiteralPattern(section), section.GetProperty("content").GetString()!),
+        "Replace" => new ReplaceDecoder(LiteralPattern(section), Token(section.GetProperty("content"))),
         "ByteFallback" => new ByteFallbackDecoder(),
         "Fuse" => new FuseDecoder(),
-        "Strip" => new StripDecoder(section.GetProperty("content").GetString()![0], section.GetProperty("start").GetInt32(), section.GetProperty("stop").GetInt32()),
+        "Strip" => new StripDecoder(Token(section.GetProperty("content")) is [var first, ..] ? first : throw Unsupported("Strip of", "", "one character"), section.GetProperty("start").GetInt32(), section.GetProperty("stop").GetInt32()),
         var type => throw Unsupported("decoder", type, "ByteLevel, Replace, ByteFallback, Fuse, Strip and Sequence"),
     };
 
@@ -242,10 +247,10 @@ internal sealed class TokenizerJsonReader
     private int CheckedId(JsonElement element, string token)
     {
         var id = element.GetInt32();
-        return id is >= 0 and < 1 << 24 ? id : throw Fault($"gives the token '{token}' the id {id}; ids are 0 to {(1 << 24) - 1}. Fetch the file again.");
+        return id is >= 0 and < MaximumIds ? id : throw Fault($"gives the token '{token}' the id {id}; ids are 0 to {MaximumIds - 1}. Fetch the file again.");
     }
 
-    private static string TypeOf(JsonElement section) => section.GetProperty("type").GetString()!;
+    private static string TypeOf(JsonElement section) => Token(section.GetProperty("type"));
 
     private static JsonElement? Part(JsonElement section, string name) =>
         section.TryGetProperty(name, out var part) && part.ValueKind != JsonValueKind.Null ? part : null;

@@ -54,10 +54,12 @@ public sealed class GgufMetadata
         var other => throw Wrong(key, "a whole number", other),
     };
 
-    /// <summary>A number. A 32-bit value is given as the shortest decimal that denotes it, so that 1e-5f is 1e-5.</summary>
+    /// <summary>A finite number. A 32-bit value is given as the shortest decimal that denotes it, so that 1e-5f is 1e-5.</summary>
     public double? FindNumber(string key) => Find(key) switch
     {
         null => null,
+        float number when !float.IsFinite(number) => throw NotFinite(key, number),
+        double number when !double.IsFinite(number) => throw NotFinite(key, number),
         float number => double.Parse(number.ToString("R", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture),
         double number => number,
         _ => FindInteger(key),
@@ -77,6 +79,11 @@ public sealed class GgufMetadata
     /// <summary>A fault of a number that is beyond what the key allows.</summary>
     internal DistTuneException OutOfRange(string key, long value) =>
         FileFault.Of(_path, $"the metadata '{key}' is {value}, which is out of range", GgufReader.FetchAgain);
+
+    private DistTuneException NotFinite(string key, double value) => FileFault.Of(
+        _path,
+        string.Create(CultureInfo.InvariantCulture, $"the metadata '{key}' is {value}; a finite number is expected"),
+        GgufReader.FetchAgain);
 
     private T[]? FindArray<T>(string key, string expected) => Find(key) switch
     {

@@ -96,15 +96,15 @@ internal partial class ExpressionParser
         {
             if (TakeIf("."))
             {
-                target = Current.Kind == TokenKind.Integer ? new Item(target, new Constant(ParseInteger(Take()))) : new Attribute(target, ExpectName());
+                target = Linked<Expression>(Current.Kind == TokenKind.Integer ? new Item(target, new Constant(ParseInteger(Take()))) : new Attribute(target, ExpectName()));
             }
             else if (TakeIf("["))
             {
-                target = ParseSubscript(target);
+                target = Linked(ParseSubscript(target));
             }
             else if (Current.IsOperator("("))
             {
-                target = new Call(target, ParseArguments());
+                target = Linked(new Call(target, ParseArguments()));
             }
             else
             {
@@ -145,15 +145,15 @@ internal partial class ExpressionParser
         {
             if (TakeIf("|"))
             {
-                target = ParseFilter(target);
+                target = Linked(ParseFilter(target));
             }
             else if (TakeName("is"))
             {
-                target = ParseTest(target);
+                target = Linked(ParseTest(target));
             }
             else if (Current.IsOperator("("))
             {
-                target = new Call(target, ParseArguments());
+                target = Linked(new Call(target, ParseArguments()));
             }
             else
             {

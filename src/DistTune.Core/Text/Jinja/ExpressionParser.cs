@@ -5,8 +5,11 @@ internal partial class ExpressionParser(List<Token> tokens)
 {
     private static readonly CallArguments NoArguments = new([], [], null, null);
 
+    private const int MaximumLinks = 1000;
+
     private int _next;
     private int _depth;
+    private int _links;
 
     /// <summary>Inside an <c>if</c>, an unknown filter or test is an error only when it is reached.</summary>
     protected int ConditionalDepth { get; set; }
@@ -95,6 +98,7 @@ internal partial class ExpressionParser(List<Token> tokens)
 
     internal Expression ParseExpression()
     {
+        _links = _depth == 0 ? 0 : _links;
         if (++_depth > RenderContext.MaximumDepth)
         {
             throw Fault("the expression is nested too deeply");
@@ -105,7 +109,7 @@ internal partial class ExpressionParser(List<Token> tokens)
         {
             ConditionalDepth++;
             var test = ParseOr();
-            expression = new Conditional(test, expression, TakeName("else") ? ParseExpression() : null);
+            expression = Linked(new Conditional(test, expression, TakeName("else") ? ParseExpression() : null));
             ConditionalDepth--;
         }
 
@@ -118,7 +122,7 @@ internal partial class ExpressionParser(List<Token> tokens)
         var left = ParseAnd();
         while (TakeName("or"))
         {
-            left = new Logical(false, left, ParseAnd());
+            left = Linked(new Logical(false, left, ParseAnd()));
         }
 
         return left;
@@ -138,7 +142,13 @@ internal partial class ExpressionParser(List<Token> tokens)
 
             if (TakeIf("("))
             {
+                if (++_depth > RenderContext.MaximumDepth)
+                {
+                    throw Fault("the expression is nested too deeply");
+                }
+
                 items.Add(ParseTarget(allowAttribute));
+                _depth--;
                 Expect(")");
             }
             else
@@ -160,7 +170,7 @@ internal partial class ExpressionParser(List<Token> tokens)
         FilterExpression? chain = null;
         do
         {
-            chain = ParseFilter(chain);
+            chain = Linked(ParseFilter(chain));
         }
         while (TakeIf("|"));
 
@@ -172,7 +182,7 @@ internal partial class ExpressionParser(List<Token> tokens)
         var left = ParseNot();
         while (TakeName("and"))
         {
-            left = new Logical(true, left, ParseNot());
+            left = Linked(new Logical(true, left, ParseNot()));
         }
 
         return left;
@@ -222,7 +232,7 @@ internal partial class ExpressionParser(List<Token> tokens)
         var left = ParseConcatenation();
         while (Current.Kind == TokenKind.Operator && Current.Text is "+" or "-")
         {
-            left = new Arithmetic(Take().Text, left, ParseConcatenation());
+            left = Linked(new Arithmetic(Take().Text, left, ParseConcatenation()));
         }
 
         return left;
@@ -244,7 +254,7 @@ internal partial class ExpressionParser(List<Token> tokens)
         var left = ParsePower();
         while (Current.Kind == TokenKind.Operator && Current.Text is "*" or "/" or "//" or "%")
         {
-            left = new Arithmetic(Take().Text, left, ParsePower());
+            left = Linked(new Arithmetic(Take().Text, left, ParsePower()));
         }
 
         return left;
@@ -255,7 +265,7 @@ internal partial class ExpressionParser(List<Token> tokens)
         var left = ParseUnary(true);
         while (TakeIf("**"))
         {
-            left = new Arithmetic("**", left, ParseUnary(true));
+            left = Linked(new Arithmetic("**", left, ParseUnary(true)));
         }
 
         return left;
@@ -274,6 +284,11 @@ internal partial class ExpressionParser(List<Token> tokens)
         _depth--;
         return expression;
     }
+
+    // A chain (a.b.c, a + b + c) is as deep as it is long, whatever its depth in brackets.
+    private T Linked<T>(T expression)
+        where T : Expression =>
+        ++_links <= MaximumLinks ? expression : throw Fault("the expression is too long");
 
     private TemplateException Expected(string what) => Current.Kind == TokenKind.End
         ? Fault($"unexpected end of template, expected '{what}'.")

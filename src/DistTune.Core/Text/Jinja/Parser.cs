@@ -99,7 +99,11 @@ internal sealed class Parser : ExpressionParser
     private If ParseIf(int line)
     {
         var test = ParseTuple(withConditional: false);
-        ConditionalDepth++;
+        if (++ConditionalDepth > RenderContext.MaximumDepth)
+        {
+            throw Fault("too many elif blocks follow each other", line);
+        }
+
         var then = ParseBlock("if", "elif", "else", "endif");
         var otherwise = new List<Statement>();
         var tag = Take();

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.CompilerServices;
 using System.Text;
 
 namespace DistTune.Core.Text.Jinja;
@@ -48,6 +49,10 @@ internal sealed class RenderContext
         _time = time;
     }
 
+    // Comparing values is Python's business and knows no rendering; values that share their parts still make it as long as one likes.
+    [ThreadStatic]
+    private static RenderContext? t_running;
+
     internal Scope Scope { get; private set; }
 
     /// <summary>Ranges of the output that a <c>{% generation %}</c> block wrote, in UTF-16 units.</summary>
@@ -67,10 +72,34 @@ internal sealed class RenderContext
     /// <summary>Counts work; a template that loops without end fails here.</summary>
     internal void Charge(long cost)
     {
+        // Every node charges before it evaluates its parts, so that no nesting of nodes and macros gets past the end of the stack.
+        if (!RuntimeHelpers.TryEnsureSufficientExecutionStack())
+        {
+            throw new TemplateException("RecursionError", "maximum recursion depth exceeded");
+        }
+
         _work += cost;
         if (_work > MaximumWork)
         {
             throw new TemplateException("OverflowError", "the template takes too many steps for one conversation. Check its loops.");
+        }
+    }
+
+    /// <summary>Counts work against the rendering that runs on this thread, if one does.</summary>
+    internal static void ChargeRunning(long cost) => t_running?.Charge(cost);
+
+    /// <summary>Runs a rendering's body.</summary>
+    internal void Run(Action body)
+    {
+        var outer = t_running;
+        t_running = this;
+        try
+        {
+            body();
+        }
+        finally
+        {
+            t_running = outer;
         }
     }
 

@@ -137,7 +137,7 @@ internal static class Values
         (string a, string b) => string.Equals(a, b, StringComparison.Ordinal),
         (PyList a, PyList b) => AllEqual(a.Items, b.Items),
         (PyTuple a, PyTuple b) => AllEqual(a.Items, b.Items),
-        (PyDict a, PyDict b) => a.Items.Count == b.Items.Count && a.Items.All(entry => b.Items.TryGetValue(entry.Key, out var other) && AreEqual(entry.Value, other)),
+        (PyDict a, PyDict b) => SameSize(a, b) && a.Items.All(entry => b.Items.TryGetValue(entry.Key, out var other) && AreEqual(entry.Value, other)),
         (BigInteger a, BigInteger b) => a == b,
         _ when IsNumber(left) && IsNumber(right) => left is double || right is double ? ToDouble(left) == ToDouble(right) : ToLong(left) == ToLong(right),
         _ => ReferenceEquals(left, right),
@@ -197,7 +197,7 @@ internal static class Values
     {
         string text => text.Contains(item as string ?? throw new TemplateException("TypeError", $"'in <string>' requires string as left operand, not {TypeName(item)}"), StringComparison.Ordinal),
         PyDict dictionary => dictionary.TryGet(item, out _),
-        _ => Iterate(container).Any(other => AreEqual(other, item)),
+        _ => IterateCharged(container).Any(other => AreEqual(other, item)),
     };
 
     /// <summary>Python's <c>str()</c>.</summary>
@@ -233,8 +233,22 @@ internal static class Values
 
     private static bool IsPlain(Undefined undefined) => undefined.Fault().ErrorType == "UndefinedError";
 
+    private static IReadOnlyList<object?> IterateCharged(object? container)
+    {
+        var items = Iterate(container);
+        RenderContext.ChargeRunning(items.Count);
+        return items;
+    }
+
+    private static bool SameSize(PyDict left, PyDict right)
+    {
+        RenderContext.ChargeRunning(Expression.Cost + (long)left.Items.Count);
+        return left.Items.Count == right.Items.Count;
+    }
+
     private static bool AllEqual(IList<object?> left, IList<object?> right)
     {
+        RenderContext.ChargeRunning(Expression.Cost + (long)left.Count);
         if (left.Count != right.Count)
         {
             return false;
@@ -253,6 +267,7 @@ internal static class Values
 
     private static int CompareItems(IList<object?> left, IList<object?> right, string symbol)
     {
+        RenderContext.ChargeRunning(Expression.Cost + (long)left.Count);
         for (var i = 0; i < Math.Min(left.Count, right.Count); i++)
         {
             if (!AreEqual(left[i], right[i]))
