@@ -6,7 +6,7 @@ namespace DistTune.Fuzz.Tests;
 /// <summary>Hostile files of every format: a typed fault or success, bounded memory, no hang, no crash.</summary>
 public sealed class FuzzTests(ITestOutputHelper output)
 {
-    private const int Fast = 60;
+    private const int Fast = 25;
     private const int Full = 2000;
 
     private static readonly FuzzFormat[] All =

@@ -1,4 +1,5 @@
 using DistTune.Core;
+using DistTune.Engine;
 using DistTune.Protocol;
 using Google.Protobuf;
 using V1 = DistTune.Protocol.V1;
