@@ -49,7 +49,11 @@ internal static class CaseFeatures
         }
 
         yield return new(SupportedFeature.Families, FamilyNames.GetValueOrDefault(type, type));
-        yield return new(SupportedFeature.Rotary, RotaryKind(config));
+        foreach (var kind in RotaryKinds(config))
+        {
+            yield return new(SupportedFeature.Rotary, kind);
+        }
+
         if (config.TryGetProperty("quantization_config", out var quantization))
         {
             yield return new(SupportedFeature.Bases, $"4-bit {Text(quantization, "bnb_4bit_quant_type")?.ToUpperInvariant()} (bitsandbytes)");
@@ -60,10 +64,16 @@ internal static class CaseFeatures
         }
     }
 
-    private static string RotaryKind(JsonElement config)
+    // One kind, or one for each type of layer.
+    private static IEnumerable<string> RotaryKinds(JsonElement config)
     {
-        var parameters = Member(config, "rope_parameters") ?? Member(config, "rope_scaling");
-        return (parameters is { ValueKind: JsonValueKind.Object } given ? Text(given, "rope_type") ?? Text(given, "type") : null) ?? "default";
+        if ((Member(config, "rope_parameters") ?? Member(config, "rope_scaling")) is not { ValueKind: JsonValueKind.Object } given)
+        {
+            return ["default"];
+        }
+
+        var layers = given.EnumerateObject().Where(layer => layer.Value.ValueKind == JsonValueKind.Object).Select(layer => layer.Value).ToList();
+        return (layers.Count > 0 ? layers : [given]).Select(kind => Text(kind, "rope_type") ?? Text(kind, "type") ?? "default");
     }
 
     private static IEnumerable<SupportedFeature> OfTraining(JsonElement root)
