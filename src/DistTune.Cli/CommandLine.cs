@@ -31,6 +31,8 @@ internal static class CommandLine
             EvalVerb.Create(),
             GenerateVerb.Create(),
             PretrainVerb.Create(),
+            MergeVerb.Create(),
+            ExportVerb.Create(),
             ImportVerb.Create(),
             InspectVerb.Create(),
             BenchVerb.Create(),

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using System.Text;
+using DistTune.Core.Merging;
 using DistTune.Core.Training;
 
 namespace DistTune.Core.Formats;
@@ -38,6 +39,7 @@ public sealed record AdapterCard(string? Data = null, ImmutableArray<KeyValuePai
         text.Append("base = AutoModelForCausalLM.from_pretrained(").Append(Quote(baseModel)).Append(")\n");
         text.Append("model = PeftModel.from_pretrained(base, \".\")  # this folder\n```\n\n```\n");
         text.Append("disttune generate --model ").Append(Quote(baseModel)).Append(" --adapter .\n```\n");
+        text.Append(AdapterConsumers.Of(settings).Render());
         return text.ToString();
     }
 

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Globalization;
 using System.Text;
 using System.Text.Json.Nodes;
+using DistTune.Core.Training;
 
 namespace DistTune.Core.Merging;
 
@@ -9,7 +10,11 @@ namespace DistTune.Core.Merging;
 /// <param name="Name">The program.</param>
 /// <param name="Reasons">What stands against it; empty if it takes the adapter.</param>
 /// <param name="Note">What to mind where it does; may be empty.</param>
-public sealed record AdapterConsumer(string Name, ImmutableArray<string> Reasons, string Note = "");
+public sealed record AdapterConsumer(string Name, ImmutableArray<string> Reasons, string Note = "")
+{
+    /// <summary>Yes with its note, or no with its reasons.</summary>
+    public string Answer => Reasons.IsEmpty ? $"yes{(Note.Length == 0 ? "" : $"; {Note}")}" : $"no: {string.Join("; ", Reasons)}";
+}
 
 /// <summary>Which programs can take an adapter, by what it holds.</summary>
 /// <param name="Consumers">One entry a program.</param>
@@ -41,9 +46,6 @@ public sealed record AdapterConsumers(ImmutableArray<AdapterConsumer> Consumers)
         /// <summary>Whole modules that were trained.</summary>
         public bool SavedModules { get; init; }
 
-        /// <summary>Factors on the embedding.</summary>
-        public bool Embedding { get; init; }
-
         /// <summary>Name of a start that changes the base, or null.</summary>
         public string? ChangedBase { get; init; }
     }
@@ -69,7 +71,28 @@ public sealed record AdapterConsumers(ImmutableArray<AdapterConsumer> Consumers)
     }
 
     /// <summary>What an adapter holds.</summary>
-    internal static AdapterConsumers Of(AdapterFolder adapter) => Of(FeaturesOf(adapter));
+    public static AdapterConsumers Of(AdapterFolder adapter)
+    {
+        ArgumentNullException.ThrowIfNull(adapter);
+        return Of(FeaturesOf(adapter));
+    }
+
+    /// <summary>What an adapter of these settings holds.</summary>
+    public static AdapterConsumers Of(AdapterSettings settings)
+    {
+        ArgumentNullException.ThrowIfNull(settings);
+        return Of(new Features
+        {
+            Rank = settings.RankPattern.Select(pair => pair.Value).Append(settings.Rank).Max(),
+            Dora = settings.Dora,
+            RankStabilized = settings.RankStabilized,
+            AlphaPattern = !settings.AlphaPattern.IsEmpty,
+            RankPattern = !settings.RankPattern.IsEmpty,
+            Biases = settings.BiasOfB || settings.Bias != BiasTraining.None,
+            SavedModules = !settings.ModulesToSave.IsEmpty,
+            ChangedBase = settings.Start switch { LoraStart.Pissa => "pissa", LoraStart.Loftq => "loftq", _ => null },
+        });
+    }
 
     /// <summary>What an adapter holds that some programs cannot apply.</summary>
     internal static Features FeaturesOf(AdapterFolder adapter)
@@ -84,7 +107,6 @@ public sealed record AdapterConsumers(ImmutableArray<AdapterConsumer> Consumers)
             RankPattern = ranks.Length > 1,
             Biases = adapter.Modules.Any(module => module.BiasOfB is not null) || adapter.Replaced.Keys.Any(name => name.EndsWith(".bias", StringComparison.Ordinal)),
             SavedModules = adapter.Replaced.Keys.Any(name => !name.EndsWith(".bias", StringComparison.Ordinal)),
-            Embedding = adapter.Modules.Any(module => module.IsEmbedding),
             ChangedBase = adapter.ChangedBase,
         };
     }
@@ -95,10 +117,7 @@ public sealed record AdapterConsumers(ImmutableArray<AdapterConsumer> Consumers)
         var text = new StringBuilder("\n## Who can take it\n\n| | |\n|---|---|\n");
         foreach (var consumer in Consumers)
         {
-            var answer = consumer.Reasons.IsEmpty
-                ? $"yes{(consumer.Note.Length == 0 ? "" : $"; {consumer.Note}")}"
-                : $"no: {string.Join("; ", consumer.Reasons)}";
-            text.Append("| ").Append(consumer.Name).Append(" | ").Append(answer).Append(" |\n");
+            text.Append("| ").Append(consumer.Name).Append(" | ").Append(consumer.Answer).Append(" |\n");
         }
 
         if (Consumers.Any(consumer => !consumer.Reasons.IsEmpty))
