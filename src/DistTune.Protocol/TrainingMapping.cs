@@ -24,6 +24,7 @@ public static class TrainingMapping
             GradientCheckpointing = plan.GradientCheckpointing,
             Seed = plan.Seed,
             LayoutLength = plan.Layout.Length,
+            LabelSmoothing = plan.LabelSmoothing,
             Quantization = plan.Quantization is { } quantization
                 ? new V1.Quantization
                 {
@@ -32,18 +33,7 @@ public static class TrainingMapping
                     DoubleQuantization = quantization.DoubleQuantization,
                 }
                 : null,
-            Adapter = new V1.AdapterSettings
-            {
-                Kind = plan.Adapter.Kind switch
-                {
-                    AdapterKind.Lora => V1.AdapterKind.Lora,
-                    AdapterKind.Full => V1.AdapterKind.Full,
-                    _ => V1.AdapterKind.Unspecified,
-                },
-                Rank = plan.Adapter.Rank,
-                Alpha = plan.Adapter.Alpha,
-                TargetModules = { plan.Adapter.TargetModules },
-            },
+            Adapter = AdapterMapping.ToMessage(plan.Adapter),
         };
     }
 
@@ -52,13 +42,14 @@ public static class TrainingMapping
     public static AdapterSettings ToSettings(V1.AdapterSettings message)
     {
         ArgumentNullException.ThrowIfNull(message);
-        var kind = message.Kind switch
-        {
-            V1.AdapterKind.Lora => AdapterKind.Lora,
-            V1.AdapterKind.Full => AdapterKind.Full,
-            _ => throw Unknown("adapter kind", (int)message.Kind),
-        };
-        return new AdapterSettings(kind, message.Rank, message.Alpha, [.. message.TargetModules]);
+        return AdapterMapping.ToSettings(message);
+    }
+
+    /// <summary>How a run's micro-batches are computed.</summary>
+    public static PassSettings ToPass(V1.RunFacts message)
+    {
+        ArgumentNullException.ThrowIfNull(message);
+        return new PassSettings(message.GradientCheckpointing, message.Seed, message.LabelSmoothing);
     }
 
     /// <summary>How the base is held in four bits; null if it is not.</summary>
@@ -248,6 +239,6 @@ public static class TrainingMapping
         ? (int)token
         : throw new DistTuneException(FaultKind.Failed, string.Create(CultureInfo.InvariantCulture, $"The token {token} in a message is beyond any vocabulary; coordinator and worker must be of one version.")))];
 
-    private static DistTuneException Unknown(string what, int value) => new(
+    internal static DistTuneException Unknown(string what, int value) => new(
         FaultKind.Failed, string.Create(CultureInfo.InvariantCulture, $"The {what} {value} is not known here; coordinator and worker must be of one version."));
 }

@@ -59,7 +59,7 @@ internal sealed class TorchComputerSource(WorkerOptions options) : IComputerSour
                     $"Run {run.RunId} has {run.LayoutLength} floats over a {Precision(run.BaseInBfloat16, TrainingMapping.ToQuantization(run.Quantization))} base, this worker comes to {layout.Length} over {Precision(_baseInBFloat16, _quantization)}."));
             }
 
-            var computer = new TorchGroupComputer(model, layout, settings, run.GradientCheckpointing, options.Threads);
+            var computer = new TorchGroupComputer(model, layout, settings, TrainingMapping.ToPass(run), options.Threads);
             _computers.Add(run.RunId, computer);
             return computer;
         }

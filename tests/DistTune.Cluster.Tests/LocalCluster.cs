@@ -52,12 +52,15 @@ internal sealed class LocalCluster : IAsyncDisposable
 
     public async Task<WebApplication> StartWorkerAsync(int rank = 0, int threads = 1, string token = Token, IComputerSource? computers = null, int? port = null)
     {
-        var options = new WorkerOptions(AddressOf(port ?? GrpcPort), token, string.Create(CultureInfo.InvariantCulture, $"worker-{rank}"), rank, threads, null);
+        var options = OptionsOf(port ?? GrpcPort, rank, threads, token);
         var worker = WorkerApp.Build(Builder(), options, _ => computers ?? new FakeComputerSource(threads));
         _apps.Add(worker);
         await worker.StartAsync(TestContext.Current.CancellationToken);
         return worker;
     }
+
+    public static WorkerOptions OptionsOf(int port, int rank, int threads, string token = Token) =>
+        new(AddressOf(port), token, string.Create(CultureInfo.InvariantCulture, $"worker-{rank}"), rank, threads, null);
 
     /// <summary>Waits until the coordinator has ended by itself.</summary>
     public Task CoordinatorEndsAsync() => EndsAsync(_coordinator!);

@@ -1,9 +1,12 @@
 using System.Globalization;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using DistTune.Core.Configuration;
 using DistTune.Core.Formats;
+using DistTune.Core.Models;
 using DistTune.Core.Planning;
 using DistTune.Core.Quantization;
+using DistTune.Core.Training;
 using DistTune.Engine;
 using DistTune.Engine.Tests;
 using DistTune.Modeling;
@@ -21,7 +24,9 @@ internal sealed class SmallRun : IDisposable
 
     private readonly string _folder = Directory.CreateTempSubdirectory("disttune-cluster-").FullName;
 
-    public SmallRun(string adapter = "lora")
+    /// <param name="adapter">Kind of adapter, or the lines of the configuration that say what is trained.</param>
+    /// <param name="biases">Whether the base's linear modules get biases.</param>
+    public SmallRun(string adapter = "lora", bool biases = false)
     {
         var golden = Path.Combine(RepositoryRoot(), "tests", "golden");
         var model = Directory.CreateDirectory(Path.Combine(_folder, "base")).FullName;
@@ -35,12 +40,15 @@ internal sealed class SmallRun : IDisposable
             File.Copy(Path.Combine(golden, "tokenizers", "bpe512", name), Path.Combine(model, name));
         }
 
+        if (biases)
+        {
+            AddBiases(model);
+        }
+
         File.WriteAllLines(Path.Combine(_folder, "rows.jsonl"), Enumerable.Range(0, 24).Select(Row));
-        File.WriteAllText(ConfigPath, $$"""
+        var lines = adapter.Contains(':', StringComparison.Ordinal) ? adapter : $"adapter: {adapter}\nlora_r: 4\nlora_alpha: 8";
+        File.WriteAllText(ConfigPath, lines + "\n" + """
             base_model: base
-            adapter: {{adapter}}
-            lora_r: 4
-            lora_alpha: 8
             datasets: [{path: rows.jsonl, type: alpaca}]
             val_set_size: 4
             sequence_len: 96
@@ -85,11 +93,43 @@ internal sealed class SmallRun : IDisposable
         using var full = WeightSources.Open(run.Plan.BaseModel);
         using var weights = run.Plan.Quantization is { } quantization ? new QuantizingWeights(full, run.Spec, quantization, ownsSource: false) : full;
         using var model = BaseModel.Load(weights, run.Spec, keepsFourBit: run.Plan.Quantization is not null);
-        await using var computer = new TorchGroupComputer(model, run.Plan.Layout, run.Plan.Adapter, run.Plan.GradientCheckpointing, lanes: 1);
+        await using var computer = new TorchGroupComputer(model, run.Plan.Layout, run.Plan.Adapter, run.Plan.Pass, lanes: 1);
         using var files = new RunFiles(run, TimeProvider.System);
         var observer = new CompositeRunObserver(files, new RecordingObserver());
         var result = await InProcessTraining.RunAsync(run.Plan, run.InitialAdapter, [computer], observer, TimeProvider.System, CancellationToken.None);
         return files.Complete(result, 0).AdapterSha256;
+    }
+
+    private static void AddBiases(string model)
+    {
+        var path = Path.Combine(model, "config.json");
+        var config = JsonNode.Parse(File.ReadAllText(path))!;
+        config["attention_bias"] = true;
+        config["mlp_bias"] = true;
+        File.WriteAllText(path, config.ToJsonString());
+        var spec = ModelFamilies.Describe(model);
+        var weightsPath = Path.Combine(model, "model.safetensors");
+        File.Move(weightsPath, weightsPath + ".old");
+        using (var old = SafetensorsFile.Open(weightsPath + ".old"))
+        {
+            SafetensorsWriter.Write(weightsPath, spec.Weights.Select(weight => new WeightInfo(weight.Name, WeightType.Float32, weight.Shape)), (weight, stream) =>
+            {
+                var values = new float[weight.Length];
+                if (old.Find(weight.Name) is not null)
+                {
+                    old.ReadFloat32(weight.Name, values);
+                }
+                else
+                {
+                    var stream64 = CounterRandom.Stream(weight.Name);
+                    values = [.. values.Select((_, index) => (float)(0.05 * CounterRandom.Normal(1, stream64, (ulong)index)))];
+                }
+
+                SafetensorsWriter.WriteValues(stream, values, WeightType.Float32);
+            });
+        }
+
+        File.Delete(weightsPath + ".old");
     }
 
     private static string Row(int index)

@@ -41,7 +41,7 @@ internal sealed class LocalComputers : IAsyncDisposable
     /// <summary>Puts computers on a base that is loaded already, and takes it over.</summary>
     public static LocalComputers Share(BaseModel model, RunPlan plan, Cores cores) => new(
         model,
-        [.. Enumerable.Range(0, cores.Workers).Select(_ => new TorchGroupComputer(model, plan.Layout, plan.Adapter, plan.GradientCheckpointing, cores.ThreadsPerWorker))]);
+        [.. Enumerable.Range(0, cores.Workers).Select(_ => new TorchGroupComputer(model, plan.Layout, plan.Adapter, plan.Pass, cores.ThreadsPerWorker))]);
 
     public async ValueTask DisposeAsync()
     {

@@ -48,18 +48,11 @@ internal static class EvalVerb
             throw new DistTuneException(FaultKind.Configuration, "Nothing is held out, so there is nothing to evaluate on. Set eval_datasets or val_set_size.");
         }
 
-        var folder = parsed.GetValue(Adapter) ?? Path.Combine(config.OutputFolder, "adapter");
-        var peft = PeftAdapter.Load(folder);
-        if (peft.Settings.Rank != config.Adapter.Rank || !peft.Settings.Alpha.Equals(config.Adapter.Alpha))
-        {
-            throw new DistTuneException(FaultKind.Configuration, FormattableString.Invariant($"{folder} has r {peft.Settings.Rank} and alpha {peft.Settings.Alpha}; the configuration has {config.Adapter.Rank} and {config.Adapter.Alpha}. Use the adapter's own configuration."));
-        }
-
-        var trained = AdapterHash.Version(peft.ToVector(run.Plan.Layout));
+        var (untrained, trained) = Versions(run, parsed.GetValue(Adapter));
         var error = parsed.InvocationConfiguration.Error;
         await using var computers = LocalComputers.Load(run, Cores.Share(1, parsed.GetValue(Threads)));
         var results = new List<Result>();
-        foreach (var (name, version) in new[] { ("base", AdapterHash.Version(new float[run.Plan.Layout.Length])), ("adapter", trained) })
+        foreach (var (name, version) in new[] { ("base", untrained), ("adapter", trained) })
         {
             error.WriteLine($"evaluating {name} on {run.Data.HeldOutRows.ToString(CultureInfo.InvariantCulture)} held-out rows");
             results.Add(await MeasureAsync(run, computers.Computers, version, cancellationToken).ConfigureAwait(false));
@@ -67,6 +60,25 @@ internal static class EvalVerb
 
         Write(parsed.InvocationConfiguration.Output, results[0], results[1], parsed.GetValue(Json));
         return ExitCodes.Success;
+    }
+
+    // The base as it is, and what was trained on it.
+    private static (AdapterVersion Untrained, AdapterVersion Trained) Versions(PreparedRun run, string? folder)
+    {
+        var plan = run.Plan;
+        using var weights = WeightSources.Open(plan.BaseModel);
+        var untrained = AdapterHash.Version(AdapterInitialization.Neutral(plan.Layout, plan.Adapter, weights));
+        if (plan.Adapter.Kind == AdapterKind.Full)
+        {
+            using var model = WeightSources.Open(folder ?? Path.Combine(run.Config.OutputFolder, "model"));
+            return (untrained, AdapterHash.Version(AdapterInitialization.FromBase(plan.Layout, model)));
+        }
+
+        folder ??= Path.Combine(run.Config.OutputFolder, "adapter");
+        var peft = PeftAdapter.Load(folder);
+        peft.RequireUnchangedBase();
+        peft.RequireScales(plan.Layout, plan.Adapter);
+        return (untrained, AdapterHash.Version(peft.ToVector(plan.Layout)));
     }
 
     private static async Task<Result> MeasureAsync(PreparedRun run, IReadOnlyList<IGroupComputer> computers, AdapterVersion adapter, CancellationToken cancellationToken)

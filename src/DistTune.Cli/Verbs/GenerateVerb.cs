@@ -114,6 +114,7 @@ internal static class GenerateVerb
         }
 
         var peft = PeftAdapter.Load(folder);
+        peft.RequireUnchangedBase();
         var layout = AdapterLayout.Create(spec, peft.Settings);
         return (layout, peft.Settings, AdapterHash.Version(peft.ToVector(layout)));
     }

@@ -52,6 +52,8 @@ internal sealed class ConfigBinder(ImmutableArray<ConfigKey> schema, string fold
                 ConfigKind.Section => Section(new MappingNode([], sectionOrigin), key.Keys, $"{prefix}{key.Name}."),
                 ConfigKind.SectionList => ImmutableArray<ResolvedSection>.Empty,
                 ConfigKind.TextList or ConfigKind.PathList => key.Default ?? ImmutableArray<string>.Empty,
+                ConfigKind.IntegerList => ImmutableArray<long>.Empty,
+                ConfigKind.NumberMap => ImmutableArray<KeyValuePair<string, double>>.Empty,
                 _ => key.Default,
             };
             return new ResolvedValue(key, implied, ValueOrigin.Default);
@@ -88,6 +90,8 @@ internal sealed class ConfigBinder(ImmutableArray<ConfigKey> schema, string fold
             (ConfigKind.Path, ScalarNode text) => FullPath(key, text, path),
             (ConfigKind.Integer or ConfigKind.Number or ConfigKind.Boolean or ConfigKind.Choice, ScalarNode text) => Single(key, text, path),
             (ConfigKind.TextList or ConfigKind.PathList, _) => List(key, node, path),
+            (ConfigKind.IntegerList, _) => Integers(key, node, path),
+            (ConfigKind.NumberMap, MappingNode map) => Numbers(key, map, path),
             (ConfigKind.Section, MappingNode section) => Section(section, key.Keys, path + "."),
             (ConfigKind.SectionList, SequenceNode list) => Sections(key, list, path),
             _ => Wrong(key, node, path),
@@ -115,6 +119,40 @@ internal sealed class ConfigBinder(ImmutableArray<ConfigKey> schema, string fold
 
         var values = items.Cast<ScalarNode>().Select(item => key.Kind is ConfigKind.PathList ? FullPath(key, item, path) : item.Text).ToList();
         return values.Contains(Invalid.Value) ? Invalid.Value : values.Cast<string>().ToImmutableArray();
+    }
+
+    private object Integers(ConfigKey key, ConfigNode node, string path)
+    {
+        var items = node switch
+        {
+            SequenceNode list => list.Items,
+            ScalarNode single => [single],
+            _ => default,
+        };
+        if (items.IsDefault)
+        {
+            return Wrong(key, node, path);
+        }
+
+        var values = items.Select(item => item is ScalarNode { Quoted: false } scalar ? ScalarText.Read(key, scalar.Text) : null).ToArray();
+        return Array.TrueForAll(values, value => value is not null) ? values.Cast<long>().ToImmutableArray() : Wrong(key, items[Array.IndexOf(values, null)], path);
+    }
+
+    private object Numbers(ConfigKey key, MappingNode map, string path)
+    {
+        var values = ImmutableArray.CreateBuilder<KeyValuePair<string, double>>();
+        foreach (var entry in map.Entries)
+        {
+            if (entry.Value is not ScalarNode { Quoted: false } scalar || ScalarText.Read(key, scalar.Text) is not double number)
+            {
+                Add(entry.Value.Origin, $"{path}.{entry.Key} must be {key.Expected}, got {entry.Value.Shown}.");
+                return Invalid.Value;
+            }
+
+            values.Add(new(entry.Key, number));
+        }
+
+        return values.ToImmutable();
     }
 
     private object Sections(ConfigKey key, SequenceNode list, string path)

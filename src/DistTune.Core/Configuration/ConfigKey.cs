@@ -27,6 +27,12 @@ public enum ConfigKind
     /// <summary>A list of texts; a single text is a list of one.</summary>
     TextList,
 
+    /// <summary>A list of whole numbers; a single one is a list of one.</summary>
+    IntegerList,
+
+    /// <summary>Numbers by names of the user's own, in the order written.</summary>
+    NumberMap,
+
     /// <summary>A list of paths; a single path is a list of one.</summary>
     PathList,
 
@@ -94,6 +100,8 @@ public sealed record ConfigKey(string Name, ConfigKind Kind, string Description)
                 ConfigKind.Boolean => "true or false",
                 ConfigKind.Choice => "one of " + string.Join(", ", Choices),
                 ConfigKind.TextList => "a list of texts",
+                ConfigKind.IntegerList => "a list of whole numbers" + Range,
+                ConfigKind.NumberMap => "names with numbers" + Range,
                 ConfigKind.PathList => "a path or a list of paths",
                 ConfigKind.Section => "a section with the keys " + string.Join(", ", Keys.Select(key => key.Name)),
                 _ => "a list of sections with the keys " + string.Join(", ", Keys.Select(key => key.Name)),

@@ -53,6 +53,12 @@ public static class ConfigYaml
             case ImmutableArray<string> items:
                 Line(text, $"[{string.Join(", ", items.Select(item => ScalarText.Write(item)))}]", value, origins);
                 break;
+            case ImmutableArray<long> items:
+                Line(text, $"[{string.Join(", ", items.Select(item => ScalarText.Write(item)))}]", value, origins);
+                break;
+            case ImmutableArray<KeyValuePair<string, double>> items:
+                Line(text, $"{{{string.Join(", ", items.Select(item => $"{ScalarText.Write(item.Key)}: {ScalarText.Write(item.Value)}"))}}}", value, origins);
+                break;
             default:
                 Line(text, ScalarText.Write(value.Value), value, origins);
                 break;

@@ -6,7 +6,7 @@ namespace DistTune.Core.Configuration;
 /// <summary>A key's value after all layers, and who set it.</summary>
 /// <param name="Key">The key.</param>
 /// <param name="Value">
-/// null, string, long, double, bool, an immutable array of strings, a <see cref="ResolvedSection"/> or an immutable array of them.
+/// null, string, long, double, bool, an immutable array of strings, of longs or of named doubles, a <see cref="ResolvedSection"/> or an immutable array of them.
 /// </param>
 /// <param name="Origin">Where it was written.</param>
 public sealed record ResolvedValue(ConfigKey Key, object? Value, ValueOrigin Origin);
@@ -52,6 +52,10 @@ public sealed record ResolvedSection(ImmutableArray<ResolvedValue> Values)
     internal bool? OptionalFlag(string name) => this[name].Value as bool?;
 
     internal ImmutableArray<string> Texts(string name) => (ImmutableArray<string>)this[name].Value!;
+
+    internal ImmutableArray<long> Integers(string name) => (ImmutableArray<long>)this[name].Value!;
+
+    internal ImmutableArray<KeyValuePair<string, double>> Numbers(string name) => (ImmutableArray<KeyValuePair<string, double>>)this[name].Value!;
 
     internal ResolvedSection Section(string name) => (ResolvedSection)this[name].Value!;
 

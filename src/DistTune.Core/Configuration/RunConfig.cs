@@ -24,8 +24,17 @@ public sealed record RunConfig
     /// <summary>Whether somebody said how; otherwise a base that is in four bits already is taken as it is.</summary>
     public bool QuantizationIsSet { get; init; }
 
-    /// <summary>PEFT folder whose values training starts from; null starts with B = 0.</summary>
+    /// <summary>LoRA+'s learning rates; null gives all tensors one.</summary>
+    public LoraPlusSettings? LoraPlus { get; init; }
+
+    /// <summary>PEFT folder whose values training starts from; null starts afresh.</summary>
     public string? InitialAdapter { get; init; }
+
+    /// <summary>Whether <see cref="InitialAdapter"/> must have every tensor and no other.</summary>
+    public bool InitialAdapterIsStrict { get; init; } = true;
+
+    /// <summary>Share of the training loss that is spread over the whole vocabulary.</summary>
+    public double LabelSmoothing { get; init; }
 
     /// <summary>What is trained on; at least one.</summary>
     public required ImmutableArray<DatasetConfig> Datasets { get; init; }

@@ -9,44 +9,13 @@ public static class RunConfigKeys
     public static ImmutableArray<ConfigKey> All { get; } =
     [
         new("base_model", ConfigKind.Path, "Folder (Hugging Face layout) or GGUF file of the base.") { Aliases = ["model_name_or_path"], Required = true },
-        .. AdapterKeys(),
+        .. AdapterKeys.All,
         .. QuantizationKeys.All,
         .. DataKeys(),
         .. BatchKeys(),
         .. OptimizerKeys.All,
         .. OutputKeys(),
         .. ServiceKeys(),
-    ];
-
-    private static ImmutableArray<ConfigKey> AdapterKeys() =>
-    [
-        new("adapter", ConfigKind.Choice, "Kind of adapter.")
-        {
-            Default = "lora",
-            Choices = ["lora", "qlora", "dora", "full"],
-            NotYet = kind => kind is "lora" or "qlora" ? null : "Use adapter: lora or qlora.",
-        },
-        new("lora_r", ConfigKind.Integer, "Rank of the LoRA factors.") { Aliases = ["r"], Default = 8L, Minimum = 1, Maximum = 1024 },
-        new("lora_alpha", ConfigKind.Number, "Numerator of the LoRA scale alpha / r.") { Default = 16.0, Minimum = 0, AboveMinimum = true },
-        new("lora_dropout", ConfigKind.Number, "Dropout before LoRA A.")
-        {
-            Default = 0.0,
-            Minimum = 0,
-            Maximum = 0.99,
-            NotYet = share => share is 0.0 ? null : "Use lora_dropout: 0.",
-        },
-        new("lora_target_modules", ConfigKind.TextList, "Names of the linear modules that get an adapter.")
-        {
-            Aliases = ["target_modules"],
-            Default = ImmutableArray.Create("all-linear"),
-            Word = "all-linear",
-        },
-        new("use_rslora", ConfigKind.Boolean, "Scale alpha / sqrt(r) instead of alpha / r.")
-        {
-            Default = false,
-            NotYet = on => on is false ? null : "Set lora_alpha to alpha * sqrt(r) instead; the scale is then the same.",
-        },
-        new("init_adapter", ConfigKind.Path, "PEFT folder whose values training starts from.") { Nullable = true },
     ];
 
     private static ImmutableArray<ConfigKey> DataKeys() =>
@@ -100,6 +69,7 @@ public static class RunConfigKeys
     private static ImmutableArray<ConfigKey> OutputKeys() =>
     [
         new("bf16", ConfigKind.Boolean, "Whether the frozen base is held in bfloat16; auto where the processor has instructions for it.") { Default = "auto", Word = "auto" },
+        new("label_smoothing_factor", ConfigKind.Number, "Share of the training loss that is spread over the whole vocabulary.") { Default = 0.0, Minimum = 0, Maximum = 0.999 },
         new("gradient_checkpointing", ConfigKind.Boolean, "Recompute each layer in backward instead of keeping what it made.") { Default = true },
         new("seed", ConfigKind.Integer, "Seed of everything random.") { Default = 3407L, Minimum = 0 },
         new("output_dir", ConfigKind.Path, "Folder of the run's files.") { Required = true },

@@ -40,10 +40,13 @@ public static class RunConfigLoader
         return new RunConfig
         {
             BaseModel = values.Text("base_model"),
-            Adapter = new AdapterSettings(AdapterKind.Lora, values.Integer("lora_r"), values.Number("lora_alpha"), values.Texts("lora_target_modules")),
+            Adapter = AdapterKeys.Read(values),
+            LoraPlus = AdapterKeys.ReadLoraPlus(values),
             Quantization = quantization,
             QuantizationIsSet = isSet,
             InitialAdapter = values.OptionalText("init_adapter"),
+            InitialAdapterIsStrict = values.Flag("init_adapter_strict"),
+            LabelSmoothing = values.Number("label_smoothing_factor"),
             Datasets = Datasets(values.Sections("datasets")),
             EvaluationDatasets = Datasets(values.Sections("eval_datasets")),
             HeldOut = values.Number("val_set_size"),
@@ -87,7 +90,7 @@ public static class RunConfigLoader
     // What one key alone cannot tell.
     private static IEnumerable<ConfigurationFault> Check(ResolvedSection values)
     {
-        foreach (var fault in OptimizerKeys.Check(values).Concat(QuantizationKeys.Check(values)))
+        foreach (var fault in OptimizerKeys.Check(values).Concat(AdapterKeys.Check(values)).Concat(QuantizationKeys.Check(values)))
         {
             yield return fault;
         }
@@ -132,18 +135,6 @@ public static class RunConfigLoader
         if (values["datasets"] is { Value: ImmutableArray<ResolvedSection> { IsEmpty: true }, Origin.Kind: not OriginKind.Default } empty)
         {
             yield return new(empty.Origin, "datasets must have at least one entry, got an empty list. Example: datasets: [{path: rows.jsonl, type: chat_template}].");
-        }
-
-        if (values["lora_target_modules"] is { Value: ImmutableArray<string> targets, Origin: var origin })
-        {
-            if (targets.IsEmpty || targets.Any(string.IsNullOrWhiteSpace))
-            {
-                yield return new(origin, "lora_target_modules must name at least one module, or be all-linear.");
-            }
-            else if (targets.FirstOrDefault(target => target.AsSpan().IndexOfAny("*+?()[]|^$\\") >= 0) is { } pattern)
-            {
-                yield return new(origin, $"lora_target_modules: regular expressions are not supported yet, got '{pattern}'. Write a list of names, such as [q_proj, v_proj].");
-            }
         }
     }
 }

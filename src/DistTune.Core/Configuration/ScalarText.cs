@@ -8,8 +8,8 @@ internal static class ScalarText
     /// <summary>The value, or null if the text is not one of the key's type or out of its range.</summary>
     public static object? Read(ConfigKey key, string text) => key.Kind switch
     {
-        ConfigKind.Integer => long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var integer) && InRange(key, integer) ? integer : null,
-        ConfigKind.Number => double.TryParse(text, NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint | NumberStyles.AllowExponent, CultureInfo.InvariantCulture, out var number)
+        ConfigKind.Integer or ConfigKind.IntegerList => long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var integer) && InRange(key, integer) ? integer : null,
+        ConfigKind.Number or ConfigKind.NumberMap => double.TryParse(text, NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint | NumberStyles.AllowExponent, CultureInfo.InvariantCulture, out var number)
             && double.IsFinite(number) && InRange(key, number) ? number : null,
         ConfigKind.Boolean => text switch
         {

@@ -154,6 +154,24 @@ public sealed class PeftAdapter
         }
     }
 
+    /// <summary>Refuses an adapter whose factors count by another scale than a run's, or in another way: its values would mean something else there.</summary>
+    /// <param name="layout">The run's layout.</param>
+    /// <param name="wanted">The run's adapter.</param>
+    /// <exception cref="DistTuneException">A scale differs; the message names the module.</exception>
+    public void RequireScales(ParameterLayout layout, AdapterSettings wanted)
+    {
+        ArgumentNullException.ThrowIfNull(layout);
+        ArgumentNullException.ThrowIfNull(wanted);
+        foreach (var entry in layout.Entries.Where(entry => entry.Role is TensorRole.LoraA or TensorRole.EmbeddingA))
+        {
+            var (expected, actual) = (wanted.ScaleOf(entry.Module), Settings.ScaleOf(entry.Module));
+            if (!expected.Equals(actual))
+            {
+                throw new DistTuneException(FaultKind.Configuration, FormattableString.Invariant($"The adapter {_folder} scales '{entry.Module}' by {actual} (r {Settings.RankOf(entry.Module)}); the configuration by {expected} (r {wanted.RankOf(entry.Module)}). Make lora_r, lora_alpha, their patterns and use_rslora equal."));
+            }
+        }
+    }
+
     private IEnumerable<(TensorFault Kind, string Name, string Text)> Fill(ParameterLayout layout, Span<float> values)
     {
         var faults = new List<(TensorFault, string, string)>();

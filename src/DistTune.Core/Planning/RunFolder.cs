@@ -26,6 +26,16 @@ public sealed class RunFolder
     /// <summary>The PEFT folder within.</summary>
     public string AdapterFolder => Path.Combine(FullPath, "adapter");
 
+    /// <summary>The model folder within, of a run that trains every weight.</summary>
+    public string ModelFolder => Path.Combine(FullPath, "model");
+
+    /// <summary>What a run leaves: its PEFT folder, or its model folder.</summary>
+    public string ResultFolder(RunPlan plan)
+    {
+        ArgumentNullException.ThrowIfNull(plan);
+        return plan.Adapter.Kind == AdapterKind.Full ? ModelFolder : AdapterFolder;
+    }
+
     /// <summary>Loss, rate, tokens and times of every step.</summary>
     public string MetricsFile => Path.Combine(FullPath, "metrics.jsonl");
 
@@ -64,11 +74,17 @@ public sealed class RunFolder
         return folder;
     }
 
-    /// <summary>Writes the PEFT folder with its model card and returns the SHA-256 of its weights' file.</summary>
+    /// <summary>Writes the PEFT folder with its model card, or the model folder, and returns the SHA-256 of its weights' file.</summary>
     public string WriteAdapter(PreparedRun run, AdapterVersion adapter, double? lossBefore, double? lossAfter)
     {
         ArgumentNullException.ThrowIfNull(run);
         ArgumentNullException.ThrowIfNull(adapter);
+        if (run.Plan.Adapter.Kind == AdapterKind.Full)
+        {
+            Formats.ModelFolder.Save(ModelFolder, run.Plan.Layout, adapter.Values.Span, run.Plan.BaseModel, WeightType.Float32);
+            return Sha256(Path.Combine(ModelFolder, WeightSources.SingleFileName));
+        }
+
         var facts = ImmutableArray.CreateBuilder<KeyValuePair<string, string>>();
         facts.Add(new("Optimizer steps", run.Plan.Steps.ToString(CultureInfo.InvariantCulture)));
         facts.Add(new("Sequence length", run.Config.SequenceLength.ToString(CultureInfo.InvariantCulture)));
@@ -80,9 +96,9 @@ public sealed class RunFolder
         facts.Add(new("SHA-256 of the values", adapter.Sha256));
         var names = run.Config.Datasets.Select(dataset => Path.GetFileName(dataset.Path));
         var card = new AdapterCard(FormattableString.Invariant($"{string.Join(", ", names)} ({run.Data.TrainingRows} rows)"), facts.ToImmutable());
-        PeftAdapter.Save(AdapterFolder, run.Plan.Layout, adapter.Values.Span, run.Plan.Adapter, run.Plan.BaseModel, card);
-        using var file = File.OpenRead(Path.Combine(AdapterFolder, PeftAdapter.WeightsName));
-        return Convert.ToHexStringLower(SHA256.HashData(file));
+        using var weights = WeightSources.Open(run.Plan.BaseModel);
+        PeftAdapter.Save(AdapterFolder, run.Plan.Layout, adapter.Values.Span, run.Plan.Adapter, run.Plan.BaseModel, card, weights);
+        return Sha256(Path.Combine(AdapterFolder, PeftAdapter.WeightsName));
     }
 
     /// <summary>Appends the answers of a measurement to <c>samples.jsonl</c>.</summary>
@@ -117,7 +133,7 @@ public sealed class RunFolder
             RunId = run.Plan.RunId,
             Workers = figures.Workers,
             Steps = run.Plan.Steps,
-            AdapterPath = AdapterFolder,
+            AdapterPath = ResultFolder(run.Plan),
             AdapterSha256 = WriteAdapter(run, adapter, before.Loss, after.Loss),
             LossBefore = before.Loss,
             LossAfter = after.Loss,
@@ -130,5 +146,11 @@ public sealed class RunFolder
         };
         AtomicFile.WriteText(SummaryFile, summary.ToJson() + "\n");
         return summary;
+    }
+
+    private static string Sha256(string path)
+    {
+        using var file = File.OpenRead(path);
+        return Convert.ToHexStringLower(SHA256.HashData(file));
     }
 }

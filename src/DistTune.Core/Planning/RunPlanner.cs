@@ -27,11 +27,9 @@ public static class RunPlanner
         ArgumentNullException.ThrowIfNull(config);
         var hashing = ModelHash.ComputeAsync(config.BaseModel, cancellationToken);
         var spec = ModelFamilies.Describe(config.BaseModel);
-        using (var weights = WeightSources.Open(config.BaseModel))
-        {
-            ModelFamilies.CheckWeights(spec, weights, config.BaseModel);
-            config = config with { Quantization = QuantizedBase.Settle(weights, spec, config.Quantization, config.QuantizationIsSet, config.BaseModel) };
-        }
+        using var weights = WeightSources.Open(config.BaseModel);
+        ModelFamilies.CheckWeights(spec, weights, config.BaseModel);
+        config = config with { Quantization = QuantizedBase.Settle(weights, spec, config.Quantization, config.QuantizationIsSet, config.BaseModel) };
 
         var tokenizer = BaseText.Tokenizer(config.BaseModel);
         var template = BaseText.Template(config.BaseModel, config.ChatTemplate, tokenizer);
@@ -40,8 +38,8 @@ public static class RunPlanner
         var data = RunDataReader.Read(config, tokenizer, template);
         RequireTrainedTokens(data, config);
 
-        var layout = AdapterLayout.Create(spec, config.Adapter);
-        var initial = AdapterHash.Version(InitialValues(config, layout));
+        var layout = ParameterGroups.WithRates(AdapterLayout.Create(spec, config.Adapter), config.LoraPlus, config.Optimizer.LearningRate);
+        var initial = AdapterHash.Version(InitialAdapter.Values(config, layout, weights));
         var steps = StepPlan.Create(
             data.Training.Length, config.MicroBatchSize, config.GradientAccumulationSteps, config.Epochs, config.MaxSteps, config.Seed, config.Shuffle);
         var schedule = config.Optimizer.ScheduleFor(steps.Steps);
@@ -74,6 +72,7 @@ public static class RunPlanner
                 GradientCheckpointing = config.GradientCheckpointing,
                 Seed = config.Seed,
                 Adapter = config.Adapter,
+                LabelSmoothing = config.LabelSmoothing,
                 Layout = layout,
                 Optimizer = config.Optimizer.Optimizer,
                 Schedule = schedule,
@@ -98,22 +97,6 @@ public static class RunPlanner
         ArgumentNullException.ThrowIfNull(tokenizer);
         IEnumerable<int> ends = tokenizer.EosId is { } eos ? spec.EndTokens.Append(eos) : spec.EndTokens;
         return [.. ends.Distinct().Order()];
-    }
-
-    private static float[] InitialValues(RunConfig config, ParameterLayout layout)
-    {
-        if (config.InitialAdapter is not { } folder)
-        {
-            return AdapterInitialization.Create(layout, config.Adapter, config.Seed);
-        }
-
-        var adapter = PeftAdapter.Load(folder);
-        if (adapter.Settings.Rank != config.Adapter.Rank || !adapter.Settings.Alpha.Equals(config.Adapter.Alpha))
-        {
-            throw new DistTuneException(FaultKind.Configuration, FormattableString.Invariant($"init_adapter {folder} has r {adapter.Settings.Rank} and alpha {adapter.Settings.Alpha}; the configuration has lora_r {config.Adapter.Rank} and lora_alpha {config.Adapter.Alpha}. Make them equal."));
-        }
-
-        return adapter.ToVector(layout, zeroMissingB: true);
     }
 
     private static void RequireVocabulary(DecoderSpec spec, Tokenizer tokenizer, string path)
@@ -166,7 +149,8 @@ public static class RunPlanner
             ("warmup", schedule.WarmupSteps), ("total", schedule.TotalSteps), ("cycles", options.Cycles), ("minimum", options.MinimumShare),
             ("start", options.WarmupStartShare), ("power", options.Power), ("end", options.EndRate), ("timescale", options.Timescale),
             ("decay_steps", options.DecaySteps), ("warmup_shape", options.WarmupShape), ("decay_shape", options.DecayShape),
-            // Only where there is one, so that the identity of other runs stays.
+            // Only what says something, so that the identity of plain runs stays.
+            .. AdapterIdentity.Of(config),
             .. config.Quantization is { } quantization ? [("quantization", quantization.Tag)] : Array.Empty<(string, object?)>(),
         ]);
     }

@@ -149,16 +149,12 @@ public sealed class RunConfigLoaderTests
     }
 
     [Theory]
-    [InlineData("adapter: dora")]
-    [InlineData("adapter: full")]
-    [InlineData("lora_dropout: 0.1")]
-    [InlineData("use_rslora: true")]
     [InlineData("sample_packing: true")]
     [InlineData("early_stopping_patience: 3")]
     [InlineData("distributed: {compression: bf16}")]
     [InlineData("observability: {otlp_endpoint: 'http://localhost:4317'}")]
     [InlineData("alerts: {webhook_url: 'http://localhost/'}")]
-    [InlineData("lora_target_modules: '.*_proj'")]
+    [InlineData("init_lora_weights: pissa")]
     public void Load_ValidButNotDoneYet_IsRefusedAndNotIgnored(string line)
     {
         var error = Assert.Throws<ConfigurationException>(() => Load(Minimal + "\n" + line));

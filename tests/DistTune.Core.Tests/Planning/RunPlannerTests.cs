@@ -35,6 +35,14 @@ public sealed class RunPlannerTests
     [InlineData("shuffle: false")]
     [InlineData("warmup_ratio: 0.5")]
     [InlineData("bf16: true")]
+    [InlineData("lora_dropout: 0.1")]
+    [InlineData("label_smoothing_factor: 0.1")]
+    [InlineData("use_rslora: true")]
+    [InlineData("use_dora: true")]
+    [InlineData("loraplus_lr_ratio: 2")]
+    [InlineData("exclude_modules: [q_proj]")]
+    [InlineData("rank_pattern: {q_proj: 3}")]
+    [InlineData("modules_to_save: [norm]")]
     public async Task Create_WhateverCanChangeTheResult_ChangesTheRunsIdentity(string line)
     {
         using var tiny = new TinyBase();

@@ -1,0 +1,31 @@
+using DistTune.Core.Configuration;
+using DistTune.Core.Formats;
+using DistTune.Core.Training;
+
+namespace DistTune.Core.Planning;
+
+/// <summary>The values that a run starts from.</summary>
+internal static class InitialAdapter
+{
+    /// <summary>The base's own weights, a fresh adapter, or the adapter that the configuration names.</summary>
+    /// <exception cref="DistTuneException">The adapter does not fit; the message lists what does not.</exception>
+    public static float[] Values(RunConfig config, ParameterLayout layout, IWeightSource weights)
+    {
+        if (config.Adapter.Kind == AdapterKind.Full)
+        {
+            return AdapterInitialization.FromBase(layout, weights);
+        }
+
+        var values = AdapterInitialization.Create(layout, config.Adapter, config.Seed, weights: weights);
+        if (config.InitialAdapter is not { } folder)
+        {
+            return values;
+        }
+
+        var adapter = PeftAdapter.Load(folder);
+        adapter.RequireUnchangedBase();
+        adapter.RequireScales(layout, config.Adapter);
+        adapter.Overlay(layout, values, config.InitialAdapterIsStrict);
+        return values;
+    }
+}
