@@ -89,6 +89,9 @@ public sealed partial class RunExecution
     /// <summary>The current adapter version.</summary>
     public AdapterVersion Adapter => Volatile.Read(ref _adapter);
 
+    /// <summary>Why the run cannot go on in this process; null while it can.</summary>
+    public RunStorageException? Suspension => Volatile.Read(ref _suspended);
+
     /// <summary>Drives the run to its end.</summary>
     /// <exception cref="DistTuneException">The run failed; the message names step, group and worker.</exception>
     /// <exception cref="RunStorageException">The run's folder cannot be written, or another coordinator has the run: it has not ended.</exception>

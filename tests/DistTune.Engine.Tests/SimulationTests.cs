@@ -10,7 +10,7 @@ public sealed class SimulationTests
     public void The_adapter_is_the_same_for_any_workers_deaths_delays_and_duplicates(int workers)
     {
         var expected = Undisturbed();
-        for (var seed = 0; seed < 100; seed++)
+        for (var seed = 0; seed < 25; seed++)
         {
             using var simulation = new Simulation(seed, FakePlan.Create(groups: 7, steps: 6, evaluationInterval: 2));
             simulation.Run(workers, faults: 0.3);

@@ -9,7 +9,7 @@ namespace DistTune.Engine.Journal;
 internal sealed class JournalFile : IDisposable
 {
     public const string Name = "journal.log";
-    private const int ExtentBytes = 1 << 18;
+    private const int ExtentBytes = 1 << 16;
     private static readonly byte[] Zeros = new byte[ExtentBytes];
     private readonly IStorageFile _file;
     private readonly string _path;
@@ -50,6 +50,7 @@ internal sealed class JournalFile : IDisposable
             }
 
             file.SetLength(content.End);
+            WriteLastAgain(file, content);
             file.Flush();
             storage.FlushFolder("");
             return new JournalFile(file, path, time, content) { _extent = content.End };
@@ -95,6 +96,15 @@ internal sealed class JournalFile : IDisposable
     }
 
     public void Dispose() => _file.Dispose();
+
+    // The flush of the last record may have failed in the process before. Its bytes are then read from memory as if they were there,
+    // but no later flush would write them; written again, they are.
+    private static void WriteLastAgain(IStorageFile file, JournalContent content)
+    {
+        var start = content.Entries is [.., var last] ? last.Offset : 0;
+        var bytes = new byte[content.End - start];
+        file.Write(start, bytes.AsSpan(0, file.Read(start, bytes)));
+    }
 
     // The lock keeps a second coordinator out where there are locks. Where they fail (some network file systems), whoever was there
     // first notices that the journal went on without it, before it adds anything.

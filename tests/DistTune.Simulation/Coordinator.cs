@@ -1,0 +1,54 @@
+using System.Globalization;
+using DistTune.Engine;
+using DistTune.Engine.Tests;
+
+namespace DistTune.Simulation;
+
+/// <summary>One life of a coordinator, with the workers that are registered with it.</summary>
+internal sealed class Coordinator
+{
+    private int _named;
+
+    public Coordinator(DiskProcess disk, RunStore store, EngineOptions options, TimeProvider time, int workers)
+    {
+        Disk = disk;
+        Registry = new RunRegistry(options, time);
+        Run = Registry.Add(store, new CompositeRunObserver());
+        for (var i = 0; i < workers; i++)
+        {
+            Join();
+        }
+    }
+
+    public DiskProcess Disk { get; }
+
+    public RunRegistry Registry { get; }
+
+    public RunExecution Run { get; }
+
+    public List<(WorkerSession Session, List<Grant> Held)> Workers { get; } = [];
+
+    /// <summary>A worker is killed and another one comes.</summary>
+    public void LoseWorker(Random random)
+    {
+        var index = random.Next(Workers.Count);
+        Registry.Leave(Workers[index].Session, "killed");
+        Workers.RemoveAt(index);
+        Join();
+    }
+
+    /// <summary>A worker stops answering; what it holds.</summary>
+    public List<Grant> TakeHeld(Random random)
+    {
+        var held = Workers[random.Next(Workers.Count)].Held;
+        List<Grant> taken = [.. held];
+        held.Clear();
+        return taken;
+    }
+
+    private void Join()
+    {
+        var rank = _named++;
+        Workers.Add((Registry.Register(string.Create(CultureInfo.InvariantCulture, $"w{rank}"), rank, 3, WorkerFingerprint.Of("fake", FakePlan.BaseSha256)), []));
+    }
+}
