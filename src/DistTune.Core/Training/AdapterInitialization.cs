@@ -1,4 +1,5 @@
 using DistTune.Core.Formats;
+using DistTune.Core.Numerics;
 
 namespace DistTune.Core.Training;
 
@@ -28,6 +29,11 @@ public static class AdapterInitialization
             }
 
             return values;
+        }
+
+        if (settings.Start == LoraStart.Pissa && weights is not null)
+        {
+            return PissaStart.Values(layout, settings, weights);
         }
 
         if (settings.Start is LoraStart.Pissa or LoraStart.Loftq)

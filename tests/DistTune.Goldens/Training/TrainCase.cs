@@ -92,13 +92,6 @@ internal sealed class TrainCase(JsonElement root)
         CheckOptions("optimizer", root.GetProperty("optimizer"), KnownOptimizer);
         CheckOptions("peft", root.GetProperty("peft"), KnownPeft);
         _ = Schedule;
-        foreach (var flag in (string[])["save_residual_base", "convert_to_plain_lora"])
-        {
-            if (root.TryGetProperty(flag, out var value) && value.ValueKind == JsonValueKind.True)
-            {
-                throw new GoldenUnsupportedException(flag);
-            }
-        }
     }
 
     /// <summary>The layout with each tensor's decay and learning rate as the case groups them; where the product groups too, both must agree.</summary>
@@ -191,8 +184,9 @@ internal sealed class TrainCase(JsonElement root)
             {
                 "bias" => option.Value.ValueKind == JsonValueKind.String,
                 "name" => option.Value.ValueKind == JsonValueKind.String && AdamW.Contains(option.Value.GetString(), StringComparer.OrdinalIgnoreCase),
-                // The adapter's first values are in the case; only its plain starts leave the base as it is.
-                "init_lora_weights" => option.Value.ValueKind == JsonValueKind.True || option.Value.ValueEquals("gaussian"),
+                // The adapter's first values are in the case; its plain starts leave the base as it is, and PiSSA's says what is left of it.
+                "init_lora_weights" => option.Value.ValueKind == JsonValueKind.True || option.Value.ValueEquals("gaussian")
+                    || (option.Value.ValueKind == JsonValueKind.String && option.Value.GetString()!.StartsWith("pissa", StringComparison.Ordinal)),
                 _ => false,
             };
             if (!harmless)

@@ -3,6 +3,7 @@ using System.Text.Json;
 using DistTune.Core;
 using DistTune.Core.Formats;
 using DistTune.Core.Models;
+using DistTune.Core.Numerics;
 using DistTune.Core.Optimization;
 using DistTune.Core.Training;
 using DistTune.Goldens.Models;
@@ -42,10 +43,11 @@ internal sealed class TrainGolden : IGoldenKind
         using var weights = WeightSources.Open(modelFolder);
         var (settings, plain, load) = Start(golden.Path, trainCase, spec, weights);
         var layout = trainCase.Grouped(plain);
+        var initial = load(layout);
         using var model = trainCase.TrainsAllWeights
             ? BaseModel.WithoutWeights(spec)
-            : BaseModel.Load(weights, spec, trainCase.BaseInBFloat16 ? BasePrecision.BFloat16 : BasePrecision.Float32);
-        var run = new TrainRun(model, layout, settings, trainCase, load(layout));
+            : BaseModel.Load(Base(weights, layout, settings, initial), spec, trainCase.BaseInBFloat16 ? BasePrecision.BFloat16 : BasePrecision.Float32);
+        var run = new TrainRun(model, layout, settings, trainCase, initial);
         await using (run.ConfigureAwait(false))
         {
             await CompareStepsAsync(golden.Path, trainCase, run, meter, cancellationToken).ConfigureAwait(false);
@@ -54,6 +56,10 @@ internal sealed class TrainGolden : IGoldenKind
         CompareFinal(golden.Path, trainCase, layout, run.Parameters, meter);
         CompareProbe(golden.Path, trainCase, run, meter);
     }
+
+    // A start that is the base's principal part has been taken out of the base.
+    private static IWeightSource Base(IWeightSource weights, ParameterLayout layout, AdapterSettings settings, float[] initial) =>
+        settings.Start == LoraStart.Pissa ? PissaStart.Rest(weights, layout, settings, initial) : weights;
 
     private static (AdapterSettings Settings, ParameterLayout Layout, Func<ParameterLayout, float[]> Load) Start(string folder, TrainCase trainCase, DecoderSpec spec, IWeightSource weights)
     {
