@@ -24,6 +24,7 @@ public static class GoldenSuite
     [
         new ModelGolden(),
         new TrainGolden(),
+        new MultiAdapterGolden(),
         new MergeGolden(),
         new CombinationGolden(),
         new PissaGolden(),

@@ -22,7 +22,7 @@ internal sealed class TrainGolden : IGoldenKind
     {
         var path = Path.Combine(folder, CaseName);
         var root = File.Exists(path) ? JsonCase.Root(path) : default;
-        return JsonCase.HasAll(root, "steps", "micro_batches", "optimizer", "schedule", "model", "peft") || JsonCase.HasAll(root, "kind", "adapters", "model")
+        return JsonCase.HasAll(root, "steps", "micro_batches", "optimizer", "schedule", "model", "peft")
             ? [GoldenCase.OfFolder(folder)]
             : [];
     }
@@ -31,11 +31,6 @@ internal sealed class TrainGolden : IGoldenKind
     public async Task RunAsync(GoldenCase golden, ErrorMeter meter, CancellationToken cancellationToken)
     {
         var root = JsonCase.Root(Path.Combine(golden.Path, CaseName));
-        if (JsonCase.HasAll(root, "kind"))
-        {
-            throw new GoldenUnsupportedException($"cases of kind '{root.GetProperty("kind").GetString()}'");
-        }
-
         var trainCase = new TrainCase(root);
         trainCase.CheckSupported();
         var modelFolder = GoldenModels.Find(golden.Path, trainCase.Model);
