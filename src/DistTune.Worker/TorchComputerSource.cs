@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using DistTune.Core;
 using DistTune.Core.Formats;
+using DistTune.Core.Memory;
 using DistTune.Core.Models;
 using DistTune.Core.Quantization;
 using DistTune.Core.Training;
@@ -86,7 +87,25 @@ internal sealed class TorchComputerSource(WorkerOptions options) : IComputerSour
             return;
         }
 
+        RequireMemory(run, spec);
         _base = BaseModel.Open(path, run.BaseSha256, spec, run.BaseInBfloat16 ? BasePrecision.BFloat16 : BasePrecision.Float32, _quantization);
+    }
+
+    // What the groups take besides is not known yet; a base that does not even fit alone is told at once, with the cure.
+    private void RequireMemory(RunFacts run, DecoderSpec spec)
+    {
+        if (options.MemoryCheck)
+        {
+            var layout = AdapterLayout.Create(spec, TrainingMapping.ToSettings(run.Adapter));
+            var question = new MemoryQuestion(spec, layout, new BatchSize(1, 1, 1))
+            {
+                BaseInBFloat16 = run.BaseInBfloat16,
+                Quantization = _quantization,
+                GradientCheckpointing = run.GradientCheckpointing,
+                Lanes = options.Threads,
+            };
+            MemoryCheck.Require(question, FreeMemory.Bytes(), "DISTTUNE_MEMORY_CHECK=false");
+        }
     }
 
     private static string Precision(bool bfloat16, FourBitSettings? quantization) => (bfloat16 ? "bfloat16" : "float32") + (quantization is null ? "" : $" {quantization.Tag}");

@@ -14,6 +14,9 @@ internal sealed record WorkerOptions(Uri Coordinator, string Token, string Name,
 {
     private const int MostThreads = 4096;
 
+    /// <summary>Whether a base that is predicted not to fit into memory is refused.</summary>
+    public bool MemoryCheck { get; init; } = true;
+
     private static readonly string[] AddressVariables =
     [
         "DISTTUNE_COORDINATOR",
@@ -33,6 +36,9 @@ internal sealed record WorkerOptions(Uri Coordinator, string Token, string Name,
         var name = read("DISTTUNE_WORKER_NAME") is { Length: > 0 } given ? given : string.Create(CultureInfo.InvariantCulture, $"worker-{rank}");
         return faults.Count == 0
             ? new WorkerOptions(address!, token!, name, rank, threads, read("DISTTUNE_BASE_MODEL") is { Length: > 0 } path ? path : null)
+            {
+                MemoryCheck = read("DISTTUNE_MEMORY_CHECK") is not ("false" or "0"),
+            }
             : throw new DistTuneException(FaultKind.Configuration, string.Join(Environment.NewLine, faults));
     }
 

@@ -61,7 +61,7 @@ internal static class InspectVerb
             Folder, Groups,
         };
         run.SetAction(InspectRun);
-        return new Command("inspect", "Looks into configuration, machine and runs.") { config, environment, run };
+        return new Command("inspect", "Looks into configuration, machine and runs.") { config, InspectMemoryVerb.Create(), environment, run };
     }
 
     private static int InspectConfig(ParseResult parsed)

@@ -3,6 +3,7 @@ using DistTune.Cli.Output;
 using DistTune.Cli.Running;
 using DistTune.Core;
 using DistTune.Core.Configuration;
+using DistTune.Core.Memory;
 using DistTune.Core.Planning;
 using Spectre.Console;
 
@@ -71,6 +72,12 @@ internal static class TrainVerb
         var run = await RunPlanner.CreateAsync(config, Cores.MultiplyBFloat16, cancellationToken).ConfigureAwait(false);
         var console = Consoles.For(error);
         Banner.Write(console, run, cores.Workers, cores.ThreadsPerWorker);
+        if (config.MemoryCheck)
+        {
+            MemoryCheck.Require(
+                MemoryQuestion.Of(run.Spec, run.Plan, cores.Workers, cores.ThreadsPerWorker, withCoordinator: true), FreeMemory.Bytes(), "memory_check: false");
+        }
+
         if (parsed.GetValue(DryRun))
         {
             console.MarkupLine("[green]Everything fits.[/] Nothing was trained (--dry-run).");

@@ -78,6 +78,9 @@ public sealed record RunConfig
     /// <summary>Whether layers are recomputed in backward.</summary>
     public required bool GradientCheckpointing { get; init; }
 
+    /// <summary>Whether a run that is predicted not to fit into memory is refused. Never part of what the result depends on.</summary>
+    public bool MemoryCheck { get; init; } = true;
+
     /// <summary>Seed of everything random.</summary>
     public required ulong Seed { get; init; }
 

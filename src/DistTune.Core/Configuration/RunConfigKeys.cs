@@ -71,6 +71,7 @@ public static class RunConfigKeys
         new("bf16", ConfigKind.Boolean, "Whether the frozen base is held in bfloat16; auto where the processor has instructions for it.") { Default = "auto", Word = "auto" },
         new("label_smoothing_factor", ConfigKind.Number, "Share of the training loss that is spread over the whole vocabulary.") { Default = 0.0, Minimum = 0, Maximum = 0.999 },
         new("gradient_checkpointing", ConfigKind.Boolean, "Recompute each layer in backward instead of keeping what it made.") { Default = true },
+        new("memory_check", ConfigKind.Boolean, "Refuse a run whose predicted memory is more than what is free.") { Default = true },
         new("seed", ConfigKind.Integer, "Seed of everything random.") { Default = 3407L, Minimum = 0 },
         new("output_dir", ConfigKind.Path, "Folder of the run's files.") { Required = true },
         new("logging_steps", ConfigKind.Integer, "Report every so many steps.") { Default = 1L, Minimum = 1, Maximum = 1 << 30 },

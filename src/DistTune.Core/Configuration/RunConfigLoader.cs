@@ -61,6 +61,7 @@ public static class RunConfigLoader
             Optimizer = OptimizerKeys.Read(values),
             BFloat16 = values.OptionalFlag("bf16"),
             GradientCheckpointing = values.Flag("gradient_checkpointing"),
+            MemoryCheck = values.Flag("memory_check"),
             Seed = (ulong)(long)values["seed"].Value!,
             OutputFolder = values.Text("output_dir"),
             LoggingSteps = values.Integer("logging_steps"),

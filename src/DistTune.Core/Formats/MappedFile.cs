@@ -1,10 +1,13 @@
 using System.IO.MemoryMappedFiles;
+using System.Runtime.InteropServices;
 
 namespace DistTune.Core.Formats;
 
 /// <summary>A file mapped read-only into memory. Slices are bounds-checked; reading is safe from any number of threads until disposal.</summary>
-internal sealed unsafe class MappedFile : IDisposable
+internal sealed unsafe partial class MappedFile : IDisposable
 {
+    private const int NotNeeded = 4;
+    private static readonly nint PageBytes = Environment.SystemPageSize;
     private readonly MemoryMappedFile _file;
     private readonly MemoryMappedViewAccessor _view;
     private readonly byte* _start;
@@ -73,6 +76,26 @@ internal sealed unsafe class MappedFile : IDisposable
         return new ReadOnlySpan<byte>(_start + offset, length);
     }
 
+    /// <summary>
+    /// Says that a range will not be read again soon: its pages no longer count as this process' memory. They come back by themselves
+    /// when they are read after all.
+    /// </summary>
+    public void Forget(long offset, long length)
+    {
+        if (!OperatingSystem.IsLinux() || length < PageBytes)
+        {
+            return;
+        }
+
+        // Whole pages only, and none that a neighbour may be reading.
+        var first = (nint)(_start + offset + PageBytes - 1) & ~(PageBytes - 1);
+        var end = (nint)(_start + offset + length) & ~(PageBytes - 1);
+        if (end > first)
+        {
+            _ = Advise(first, (nuint)(end - first), NotNeeded);
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -86,4 +109,7 @@ internal sealed unsafe class MappedFile : IDisposable
         _view.Dispose();
         _file.Dispose();
     }
+
+    [LibraryImport("libc", EntryPoint = "madvise")]
+    private static partial int Advise(nint address, nuint length, int advice);
 }

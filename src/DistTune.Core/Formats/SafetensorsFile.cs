@@ -7,6 +7,7 @@ namespace DistTune.Core.Formats;
 public sealed class SafetensorsFile : IWeightSource
 {
     private const int BlockElements = 1 << 20;
+    private const int BlockBytes = 4 << 20;
     private readonly MappedFile _file;
     private readonly FrozenDictionary<string, SafetensorsEntry> _entries;
 
@@ -62,6 +63,7 @@ public sealed class SafetensorsFile : IWeightSource
             var count = Math.Min(BlockElements, destination.Length - start);
             var bytes = _file.Slice(entry.Offset + ((long)start * size), count * size);
             WeightConversion.Widen(entry.Info.Type, bytes, destination.Slice(start, count));
+            _file.Forget(entry.Offset + ((long)start * size), bytes.Length);
         }
     }
 
@@ -79,7 +81,13 @@ public sealed class SafetensorsFile : IWeightSource
         }
 
         CheckLength(name, entry.ByteLength, destination.Length, nameof(destination));
-        _file.Slice(entry.Offset, destination.Length).CopyTo(destination);
+        for (var start = 0; start < destination.Length; start += BlockBytes)
+        {
+            // A weight is read once; what was copied need not stay in memory twice.
+            var count = Math.Min(BlockBytes, destination.Length - start);
+            _file.Slice(entry.Offset + start, count).CopyTo(destination[start..]);
+            _file.Forget(entry.Offset + start, count);
+        }
     }
 
     /// <inheritdoc/>
