@@ -19,7 +19,7 @@ public static class MemoryPredictor
     private const long FourBitBuffer = (1 << 19) * Single;
 
     // The runtime and libtorch, resident before anything is loaded.
-    private const long Process = 150L << 20;
+    private const long Process = 220L << 20;
 
     // While one version of the adapter takes over from another a worker holds both, each as it was received and as tensors.
     private const int AdapterCopies = 4;
