@@ -8,6 +8,9 @@ internal static class RowLengths
 {
     private const long BlockRows = 256;
 
+    // Changes no length but that of a row of zeros, whose output is zero whatever it is divided by.
+    private const double Least = 1e-30;
+
     /// <summary>The lengths [rows of the part], fp32; block by block, so that no copy of W is ever whole. In the current dispose scope.</summary>
     /// <param name="weight">W, with all rows of the projection.</param>
     /// <param name="stackedA">The A's of the projection.</param>
@@ -22,7 +25,7 @@ internal static class RowLengths
             var block = weight.RowBlock(part.Row + row, count, ScalarType.Float32);
             // A block may be a view of the base's own values.
             var sum = block.addmm(part.B.narrow(0, row, count), stackedA.narrow(0, part.RankOffset, part.Rank), 1, part.Scale);
-            result.narrow(0, row, count).copy_(sum.square().sum(dim: 1).sqrt());
+            result.narrow(0, row, count).copy_(sum.square().sum(dim: 1).sqrt().add_(Least));
         }
 
         return result;
