@@ -15,6 +15,9 @@ public sealed record EngineOptions
     /// <summary>Refused results and reported failures of one group after which the run fails.</summary>
     public int AttemptsPerGroup { get; init; } = 3;
 
+    /// <summary>Results of one worker that cannot be right after which it is shut out, if there are others.</summary>
+    public int WrongResultsPerWorker { get; init; } = 3;
+
     /// <summary>The coordinator's term.</summary>
     public long Term { get; init; } = 1;
 }

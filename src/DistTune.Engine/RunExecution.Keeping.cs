@@ -38,10 +38,8 @@ public sealed partial class RunExecution
         {
             if (_reduction is { } reduction)
             {
-                var gradient = _pool.Rent();
-                if (done.Spool is not { } place || !_store!.TryReadSpooled(place, gradient) || ResultDigest.Of(done.Outcome, AdapterHash.Sha256(gradient)) != done.Digest)
+                if (ReadBack(done) is not { } gradient)
                 {
-                    _pool.Return(gradient);
                     Record(new GroupReopened(done.Group, "its spooled gradient cannot be read any more"));
                     continue;
                 }

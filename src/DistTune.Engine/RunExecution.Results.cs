@@ -13,7 +13,7 @@ public sealed partial class RunExecution
         Grant grant;
         lock (_gate)
         {
-            if (_suspended is not null || _work is not { } work || _run.Stage is not { } stage || work.TryLease(worker, Usual(stage.Kind)) is not { } leased)
+            if (_suspended is not null || _work is not { } work || _run.Stage is not { } stage || work.TryLease(worker, Usual(stage.Kind), group => IsFor(worker, group)) is not { } leased)
             {
                 return null;
             }
@@ -82,7 +82,10 @@ public sealed partial class RunExecution
         if (verdict.Status == SubmitStatus.Invalid)
         {
             Reject(worker, reference, verdict.Reason);
+            CountWrong(worker, verdict.Reason);
         }
+
+        ShutOutLiars();
 
         if (verdict.Status != SubmitStatus.Accepted)
         {
@@ -103,6 +106,7 @@ public sealed partial class RunExecution
             if (StaleReason(reference) is null && _work!.Find(reference.Group) is { Done: false } work)
             {
                 _work.Release(work, reference.Attempt);
+                work.Tried.Add(worker.Name);
                 _events.Enqueue(new GroupReleased(Plan.RunId, reference.Group, worker.Name, reason));
                 if (++work.Failures >= _options.AttemptsPerGroup)
                 {
@@ -193,8 +197,7 @@ public sealed partial class RunExecution
 
         if (ResultCheck.FindNonFinite(outcome, upload, Plan.Layout) is { } nonFinite)
         {
-            return FailFor(reference, $"The {reference.Group} on worker {worker.Name} is not finite: {nonFinite}. " +
-                "Lower learning_rate, or look at the group's samples.");
+            return TakeNonFinite(worker, reference, outcome, upload, nonFinite);
         }
 
         var sha256 = upload is null ? string.Empty : AdapterHash.Sha256(upload.Values);
@@ -229,6 +232,11 @@ public sealed partial class RunExecution
                 return Compare(first, worker, digest);
             }
 
+            if (Judge(reference.Group, worker, digest) is { } verdict)
+            {
+                return verdict;
+            }
+
             if (_store is not null && upload is not null && spooled is null)
             {
                 return new SubmitVerdict(SubmitStatus.Stale, "the result it was compared with is gone");
@@ -237,6 +245,8 @@ public sealed partial class RunExecution
             Record(new GroupDone(reference.Group, reference.Attempt, worker.Name, digest, outcome) { Spool = spooled });
             _work!.Finish(_work.Find(reference.Group)!, worker, reference.Attempt, outcome);
             reduction = _reduction;
+            ForgetResultsOfLiars(reference.Group);
+            reduction = ReferenceEquals(reduction, _reduction) ? reduction : null;
         }
 
         if (upload is not null && reduction is not null)
@@ -254,26 +264,7 @@ public sealed partial class RunExecution
             return new SubmitVerdict(SubmitStatus.Duplicate, "the group has this result already");
         }
 
-        Record(new DeterminismViolated(first.Group, first.Worker, first.Digest, worker.Name, digest));
-        var reason = $"The {first.Group} has two results: {first.Digest[..12]} from worker {first.Worker} and {digest[..12]} from worker " +
-            $"{worker.Name}. One of them does not compute deterministically; run without it.";
-        FailUnderGate(reason);
-        return new SubmitVerdict(SubmitStatus.Fatal, reason);
-    }
-
-    private SubmitVerdict FailFor(GrantReference reference, string reason)
-    {
-        lock (_gate)
-        {
-            if (StaleReason(reference) is { } stale)
-            {
-                return new SubmitVerdict(SubmitStatus.Stale, stale);
-            }
-
-            FailUnderGate(reason);
-        }
-
-        return new SubmitVerdict(SubmitStatus.Fatal, reason);
+        return Dispute(first, worker, digest);
     }
 
     private string? StaleReason(GrantReference reference)

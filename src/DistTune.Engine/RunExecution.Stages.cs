@@ -84,14 +84,46 @@ public sealed partial class RunExecution
     /// <returns>Whether there is more to do now; false while the last additions are still going on.</returns>
     private bool CommitStep()
     {
-        if (_reduction is not { Root: { } gradient } reduction || _work is not { } work || _run.Stage is not { } stage)
+        ReductionTree reduction;
+        float[] gradient;
+        StageWork work;
+        OpenStage stage;
+        lock (_gate)
         {
-            return false;
+            if (_reduction is not { Root: { } root } tree || _work is not { } open || _run.Stage is not { Complete: true } complete)
+            {
+                return false;
+            }
+
+            // From here on nobody disputes a result of this step any more.
+            (reduction, gradient, work, stage, _committing) = (tree, root, open, complete, true);
         }
+
+        try
+        {
+            return CommitStep(stage, work, reduction, gradient);
+        }
+        finally
+        {
+            lock (_gate)
+            {
+                _committing = false;
+            }
+        }
+    }
+
+    private bool CommitStep(OpenStage stage, StageWork work, ReductionTree reduction, float[] gradient)
+    {
 
         // The stage is complete and nothing else touches the root, so the long work is done outside of the gate.
         var outcomes = stage.Results.Select(done => done.Outcome).ToList();
         var tokens = outcomes.Sum(outcome => outcome.TrainedTokens);
+        if (tokens == 0)
+        {
+            Fail(string.Create(CultureInfo.InvariantCulture, $"Every group of step {stage.Step} was left out, because none of them is finite. Lower learning_rate."));
+            return false;
+        }
+
         // Kept before it is divided: a restart takes the same step again from it.
         _store?.KeepRedo(_run, gradient);
         var started = _time.GetTimestamp();

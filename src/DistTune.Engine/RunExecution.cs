@@ -20,7 +20,9 @@ public sealed partial class RunExecution
     private readonly ConcurrentQueue<RunEvent> _events = new();
     private readonly AsyncSignal _changed = new();
     private readonly Func<int> _workers;
+    private readonly Func<IEnumerable<string>> _names;
     private readonly Action _workAppeared;
+    private readonly Action<string, string> _shutOut;
     private readonly IRunJournal _journal;
     private readonly IRunObserver _observer;
     private readonly EngineOptions _options;
@@ -76,7 +78,9 @@ public sealed partial class RunExecution
         _options = host.Options;
         _time = host.Time;
         _workers = host.Workers;
+        _names = host.Names;
         _workAppeared = host.WorkAppeared;
+        _shutOut = host.ShutOut;
         _pool = new BufferPool(plan.Layout);
     }
 
@@ -262,4 +266,11 @@ public sealed partial class RunExecution
 }
 
 /// <summary>What a run needs of the registry it lives in.</summary>
-internal sealed record RunHost(EngineOptions Options, TimeProvider Time, Func<int> Workers, Action WorkAppeared);
+/// <param name="Options">Liveness settings.</param>
+/// <param name="Time">The clock.</param>
+/// <param name="Workers">How many workers there are.</param>
+/// <param name="Names">Their names.</param>
+/// <param name="WorkAppeared">Wakes those who wait for groups.</param>
+/// <param name="ShutOut">Takes a worker out for good; never called under the run's gate.</param>
+internal sealed record RunHost(
+    EngineOptions Options, TimeProvider Time, Func<int> Workers, Func<IEnumerable<string>> Names, Action WorkAppeared, Action<string, string> ShutOut);

@@ -52,6 +52,9 @@ public sealed record GroupDone(GroupKey Group, int Attempt, string Worker, strin
 {
     /// <summary>Where the gradient is spooled; null for groups without one and for runs that keep nothing.</summary>
     public SpoolPlace? Spool { get; init; }
+
+    /// <summary>Whether the group is left out of its step, because its result is not finite wherever it is computed.</summary>
+    public bool Skipped { get; init; }
 }
 
 /// <summary>Where a group's gradient lies until its step is committed.</summary>
@@ -108,3 +111,13 @@ public sealed record SnapshotTaken(int Step, string ManifestSha256) : RunRecord;
 /// <param name="Steps">The steps up to it.</param>
 /// <param name="Measurements">The measurements up to it.</param>
 public sealed record RunRestored(string Source, ImmutableArray<StepCommitted> Steps, ImmutableArray<MeasurementClosed> Measurements) : RunRecord;
+
+/// <summary>A worker's results are taken no more: it lied, or sent what cannot be right again and again.</summary>
+public sealed record WorkerQuarantined(string Worker, string Reason) : RunRecord;
+
+/// <summary>A result was NaN or infinite; the group is computed again, elsewhere if there is another worker.</summary>
+/// <param name="Group">The group.</param>
+/// <param name="Worker">Who computed it.</param>
+/// <param name="Digest">The result's digest: the same bits a second time mean that it is the group, not the worker.</param>
+/// <param name="What">What was not finite.</param>
+public sealed record NonFiniteFound(GroupKey Group, string Worker, string Digest, string What) : RunRecord;

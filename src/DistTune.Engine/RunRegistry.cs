@@ -67,7 +67,21 @@ public sealed class RunRegistry : IDisposable
     }
 
     private RunHost HostFor(RunPlan plan) =>
-        new(_options, _time, () => _sessions.Values.Count(session => session.Fingerprint.BaseSha256 == plan.Hashes.Base), _workAppeared.Raise);
+        new(
+            _options,
+            _time,
+            () => _sessions.Values.Count(session => session.Fingerprint.BaseSha256 == plan.Hashes.Base),
+            () => _sessions.Values.Where(session => session.Fingerprint.BaseSha256 == plan.Hashes.Base).Select(session => session.Name),
+            _workAppeared.Raise,
+            ShutOut);
+
+    private void ShutOut(string worker, string reason)
+    {
+        foreach (var session in _sessions.Values.Where(session => session.Name == worker))
+        {
+            Leave(session, $"shut out: {reason}");
+        }
+    }
 
     private RunExecution Add(RunExecution run)
     {
@@ -122,6 +136,7 @@ public sealed class RunRegistry : IDisposable
             // Whether it is taken or not: it is not on its way any more.
             _announced = _announced.Remove(name);
             RequireSameResults(name, fingerprint);
+            RequireTrusted(name);
             _fingerprint ??= fingerprint;
             session = new WorkerSession(string.Create(CultureInfo.InvariantCulture, $"{Term}-{++_registrations}"), name, rank, slots, fingerprint);
             _sessions = _sessions.Add(session.Id, session);
@@ -279,6 +294,16 @@ public sealed class RunRegistry : IDisposable
             throw new DistTuneException(
                 FaultKind.Configuration,
                 $"Worker {name} may not join, because its results would not be the same bits: its {difference}. Use workers of one kind.");
+        }
+    }
+
+    private void RequireTrusted(string name)
+    {
+        if (_runs.Find(run => run.Run.Quarantined.Contains(name)) is { } run)
+        {
+            throw new DistTuneException(
+                FaultKind.Configuration,
+                $"Worker {name} was shut out of run {run.Plan.RunId}, because its results were wrong; `disttune inspect run` says which. Check the machine's memory and processor, and join under another name.");
         }
     }
 

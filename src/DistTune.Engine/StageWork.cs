@@ -34,6 +34,9 @@ internal sealed class StageWork
 
         public GroupReport? Report { get; set; }
 
+        /// <summary>Workers that had their try: others come first.</summary>
+        public HashSet<string> Tried { get; } = new(StringComparer.Ordinal);
+
         public bool Done { get; set; }
     }
 
@@ -47,11 +50,11 @@ internal sealed class StageWork
     public GroupWork? Find(GroupKey key) => _groups.GetValueOrDefault(key);
 
     /// <summary>Leases the next group: one that nobody holds, in plan order; failing that, a second copy of the most overdue one.</summary>
-    public (GroupWork Work, Lease Lease)? TryLease(WorkerSession worker, TimeSpan usual)
+    public (GroupWork Work, Lease Lease)? TryLease(WorkerSession worker, TimeSpan usual, Func<GroupWork, bool> isFor)
     {
         var now = _time.GetTimestamp();
-        var work = _order.FirstOrDefault(group => !group.Done && group.Leases.Count == 0)
-            ?? _order.Where(group => IsOverdue(group, now, usual) && group.Leases.All(lease => lease.Worker != worker))
+        var work = _order.FirstOrDefault(group => !group.Done && group.Leases.Count == 0 && isFor(group))
+            ?? _order.Where(group => isFor(group) && IsOverdue(group, now, usual) && group.Leases.All(lease => lease.Worker != worker))
                 .MinBy(group => group.Leases[0].Started);
         if (work is null)
         {

@@ -79,7 +79,7 @@ public sealed class TrainingMetrics : IRunObserver, IDisposable
             case GroupReleased released:
                 _released.Add(1, run, new("worker", released.Worker));
                 break;
-            case ResultRefused { Verdict: { Status: SubmitStatus.Fatal } verdict } when verdict.Reason.Contains("not finite", StringComparison.Ordinal):
+            case ResultRefused { Verdict: { Status: SubmitStatus.Fatal or SubmitStatus.Invalid } verdict } when verdict.Reason.Contains("not finite", StringComparison.Ordinal):
                 _nonFinite.Add(1, run);
                 break;
             case RunEnded ended:

@@ -88,6 +88,15 @@ public sealed record TrainingRun
     /// <summary>What the run was opened with; null before it is opened.</summary>
     public RunOpened? Opened { get; private init; }
 
+    /// <summary>Groups of the open stage that had two results; a third worker decides.</summary>
+    public ImmutableDictionary<GroupKey, DeterminismViolated> Disputes { get; private init; } = ImmutableDictionary<GroupKey, DeterminismViolated>.Empty;
+
+    /// <summary>Groups of the open stage whose last result was not finite.</summary>
+    public ImmutableDictionary<GroupKey, NonFiniteFound> NonFinite { get; private init; } = ImmutableDictionary<GroupKey, NonFiniteFound>.Empty;
+
+    /// <summary>Names of the workers whose results are taken no more.</summary>
+    public ImmutableHashSet<string> Quarantined { get; private init; } = ImmutableHashSet.Create<string>(StringComparer.Ordinal);
+
     /// <summary>The snapshot that somebody named to go on from, or null.</summary>
     public string? RestoredFrom { get; private init; }
 
@@ -120,6 +129,8 @@ public sealed record TrainingRun
         {
             Stage = null,
             AdapterSha256 = committed.AdapterSha256,
+            Disputes = Disputes.Clear(),
+            NonFinite = NonFinite.Clear(),
             Steps = Steps.Add(committed),
             TrainedTokens = TrainedTokens + committed.TrainedTokens,
             TotalTokens = TotalTokens + committed.TotalTokens,
@@ -127,13 +138,17 @@ public sealed record TrainingRun
         MeasurementClosed closed when Stage is null or { Kind: StageKind.Measure, Complete: true } && closed.Step == Steps.Count && !Measured => this with
         {
             Stage = null,
+            Disputes = Disputes.Clear(),
+            NonFinite = NonFinite.Clear(),
             Measurements = Measurements.Add(closed),
         },
-        DeterminismViolated when !Ended => this,
+        DeterminismViolated violated when !Ended => this with { Disputes = Disputes.SetItem(violated.Group, violated) },
+        WorkerQuarantined quarantined when !Ended => this with { Quarantined = Quarantined.Add(quarantined.Worker) },
+        NonFiniteFound found when !Ended => this with { NonFinite = NonFinite.SetItem(found.Group, found) },
         SnapshotTaken snapshot when snapshot.Step <= Steps.Count => this with { LastSnapshot = snapshot.Step },
         RunRestored restored when Opened is not null && IsPrefix(restored) => Restore(restored),
         RunFinished finished when Stage is null && !Ended && finished.AdapterSha256 == AdapterSha256 => this with { State = RunState.Finished },
-        RunFailed failed when !Ended => this with { State = RunState.Failed, Stage = null, Failure = failed.Reason },
+        RunFailed failed when !Ended => this with { State = RunState.Failed, Stage = null, Disputes = Disputes.Clear(), NonFinite = NonFinite.Clear(), Failure = failed.Reason },
         _ => throw new UnreachableException($"{record} does not follow from a run that is {State} at step {Steps.Count}."),
     };
 
@@ -145,6 +160,7 @@ public sealed record TrainingRun
         RunId = RunId,
         Opened = Opened,
         Term = Term,
+        Quarantined = Quarantined,
         AdapterSha256 = restored.Steps is [.., var last] ? last.AdapterSha256 : Opened!.AdapterSha256,
         Steps = [.. restored.Steps],
         Measurements = [.. restored.Measurements],

@@ -27,6 +27,8 @@ public sealed class JournalTests : IDisposable
         new SnapshotTaken(100, "sha"),
         new RunRestored("/some/where", [Step], [Measured]),
         new RunFinished("a1"),
+        new WorkerQuarantined("w", "why"),
+        new NonFiniteFound(Group, "w", "d", "the loss sum is NaN"),
         new RunFailed("line\nline"),
     ];
 

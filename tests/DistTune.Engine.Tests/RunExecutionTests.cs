@@ -116,6 +116,79 @@ public sealed class RunExecutionTests : IDisposable
         Assert.Single(_journal.Records.OfType<DeterminismViolated>());
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_third_worker_decides_between_two_results_and_the_liar_is_shut_out(bool liesFirst)
+    {
+        var expected = Finish(FakePlan.Create(groups: 3, source: new FakePlan(3, 0, 0)));
+        var plan = FakePlan.Create(groups: 3, source: new FakePlan(3, 0, 0), runId: "run");
+        var (run, first) = Start(plan);
+        var second = _registry.Register("second", 1, 4, Fingerprint);
+        var third = _registry.Register("third", 2, 4, Fingerprint);
+        var grant = _registry.TryPull(first, 1).Grants[0];
+        Func<GroupOutcome, GroupOutcome> lie = outcome => outcome with { LossSum = Math.BitIncrement(outcome.LossSum) };
+        Assert.Equal(SubmitStatus.Accepted, Submit(run, first, grant, liesFirst ? lie : null).Status);
+
+        Assert.Equal(SubmitStatus.Stale, Submit(run, second, grant, liesFirst ? null : lie).Status);
+
+        Assert.DoesNotContain(_registry.TryPull(first, 4).Grants, other => other.Key == grant.Key);
+        Assert.Equal(SubmitStatus.Stale, Submit(run, first, grant).Status);
+        var deciding = _registry.TryPull(third, 4).Grants.Single(other => other.Key == grant.Key);
+        Assert.Equal(SubmitStatus.Accepted, Submit(run, third, deciding).Status);
+        var liar = liesFirst ? first : second;
+        Assert.True(liar.Gone);
+        Assert.Equal(liar.Name, Assert.Single(_journal.Records.OfType<WorkerQuarantined>()).Worker);
+        var fault = Assert.Throws<DistTuneException>(() => _registry.Register(liar.Name, 0, 1, Fingerprint));
+        Assert.Contains("was shut out", fault.Message, StringComparison.Ordinal);
+        _registry.Leave(liesFirst ? second : first, "done");
+        _registry.Leave(third, "done");
+        Complete(run, _registry.Register("fourth", 3, 4, Fingerprint));
+        Assert.Equal(expected, run.Run.AdapterSha256);
+    }
+
+    [Fact]
+    public void A_worker_that_sends_what_cannot_be_right_three_times_is_shut_out_and_the_run_goes_on()
+    {
+        var (run, bad) = Start(FakePlan.Create(groups: 4, source: new FakePlan(4, 0, 0)));
+        var good = _registry.Register("good", 1, 4, Fingerprint);
+        foreach (var grant in _registry.TryPull(bad, 3).Grants)
+        {
+            Assert.Equal(SubmitStatus.Invalid, Submit(run, bad, grant, outcome => outcome with { TrainedTokens = 1000 }).Status);
+        }
+
+        Assert.True(bad.Gone);
+        Assert.Contains("3 of its results cannot be right", Assert.Single(_journal.Records.OfType<WorkerQuarantined>()).Reason, StringComparison.Ordinal);
+        Complete(run, good);
+        Assert.Equal(RunState.Finished, run.Run.State);
+    }
+
+    [Fact]
+    public void A_group_that_is_not_finite_is_computed_elsewhere_and_what_was_a_workers_fault_does_no_harm()
+    {
+        var expected = Finish(FakePlan.Create(groups: 1, source: new FakePlan(1, 0, 0)));
+        var (run, first) = Start(FakePlan.Create(groups: 1, source: new FakePlan(1, 0, 0)));
+        var second = _registry.Register("second", 1, 1, Fingerprint);
+        Submit(run, first, _registry.TryPull(first, 1).Grants[0], outcome => outcome with { LossSum = double.NaN });
+
+        Assert.Empty(_registry.TryPull(first, 1).Grants);
+
+        Complete(run, second);
+        Assert.Equal(expected, run.Run.AdapterSha256);
+    }
+
+    [Fact]
+    public void A_group_that_is_not_finite_anywhere_is_left_out_if_the_configuration_says_so()
+    {
+        var plan = FakePlan.Create(groups: 2, source: new FakePlan(2, 0, 0)) with { SkipNonFinite = true };
+        var (run, worker) = Start(plan);
+        Complete(run, worker, grant => grant.Key is { Step: 1, Index: 0 } ? outcome => outcome with { LossSum = double.NaN } : null);
+
+        Assert.Equal(RunState.Finished, run.Run.State);
+        Assert.True(Assert.Single(_journal.Records.OfType<GroupDone>(), done => done.Skipped).Group is { Step: 1, Index: 0 });
+        Assert.Equal(plan.Groups.TrainingGroups(1)[1].TrainedTokens, run.Run.Steps[1].TrainedTokens);
+    }
+
     [Fact]
     public void A_wrong_token_count_is_refused_and_the_third_time_fails_the_run()
     {
@@ -138,24 +211,32 @@ public sealed class RunExecutionTests : IDisposable
     public void A_loss_that_is_not_finite_fails_the_run_and_names_step_group_and_worker(double loss)
     {
         var (run, worker) = Start(FakePlan.Create(groups: 1, source: new FakePlan(1, 0, 0)));
+        var verdict = Submit(run, worker, _registry.TryPull(worker, 1).Grants[0], outcome => outcome with { LossSum = loss });
+        Assert.Equal(SubmitStatus.Invalid, verdict.Status);
+        Assert.Equal(RunState.Running, run.Run.State);
+
         Submit(run, worker, _registry.TryPull(worker, 1).Grants[0], outcome => outcome with { LossSum = loss });
 
-        Assert.Contains("train group 0 of step 0 on worker first is not finite: the loss sum is", run.Run.Failure, StringComparison.Ordinal);
+        Assert.Contains("train group 0 of step 0 is not finite, neither on worker first nor again on worker first: the loss sum is", run.Run.Failure, StringComparison.Ordinal);
+        Assert.Single(_journal.Records.OfType<NonFiniteFound>());
     }
 
     [Fact]
     public void A_gradient_that_is_not_finite_fails_the_run_and_names_the_tensor()
     {
         var (run, worker) = Start(FakePlan.Create(groups: 1, source: new FakePlan(1, 0, 0)));
-        var grant = _registry.TryPull(worker, 1).Grants[0];
-        using var upload = _registry.BeginUpload(GrantReference.To(grant)).Upload!;
-        var outcome = FakeComputer.Compute(grant.Group, run.Adapter, run.Plan.Layout, (offset, part) =>
+        for (var attempt = 1; attempt <= 2; attempt++)
         {
-            part[5] = offset == run.Plan.Layout.Entries[1].Offset ? float.NaN : part[5];
-            upload.Write(offset, part);
-        });
+            var grant = _registry.TryPull(worker, 1).Grants[0];
+            using var upload = _registry.BeginUpload(GrantReference.To(grant)).Upload!;
+            var outcome = FakeComputer.Compute(grant.Group, run.Adapter, run.Plan.Layout, (offset, part) =>
+            {
+                part[5] = offset == run.Plan.Layout.Entries[1].Offset ? float.NaN : part[5];
+                upload.Write(offset, part);
+            });
 
-        _registry.Submit(worker, GrantReference.To(grant), outcome, upload, null);
+            _registry.Submit(worker, GrantReference.To(grant), outcome, upload, null);
+        }
 
         Assert.Contains("the gradient of a.lora_B.weight is NaN at element 5", run.Run.Failure, StringComparison.Ordinal);
     }
@@ -240,6 +321,24 @@ public sealed class RunExecutionTests : IDisposable
         var worker = _registry.Register("first", 0, 4, Fingerprint);
         run.Advance();
         return (run, worker);
+    }
+
+    private static string Finish(RunPlan plan)
+    {
+        return InProcessTraining.RunAsync(plan, FakePlan.Initial(plan), [new FakeComputer(plan.Layout)], new RecordingObserver(), TimeProvider.System, TestContext.Current.CancellationToken)
+            .GetAwaiter().GetResult().Adapter.Sha256;
+    }
+
+    private void Complete(RunExecution run, WorkerSession worker, Func<Grant, Func<GroupOutcome, GroupOutcome>?>? change = null)
+    {
+        for (var round = 0; round < 100 && !run.Run.Ended; round++)
+        {
+            run.Advance();
+            foreach (var grant in _registry.TryPull(worker, 1).Grants)
+            {
+                Submit(run, worker, grant, change?.Invoke(grant));
+            }
+        }
     }
 
     private SubmitVerdict Submit(

@@ -46,9 +46,23 @@ internal sealed class Coordinator
         return taken;
     }
 
+    /// <summary>Others come for the workers that were shut out.</summary>
+    public void ReplaceGone()
+    {
+        for (var gone = Workers.RemoveAll(worker => worker.Session.Gone); gone > 0; gone--)
+        {
+            Join();
+        }
+    }
+
     private void Join()
     {
         var rank = _named++;
+        while (Run.Run.Quarantined.Contains(string.Create(CultureInfo.InvariantCulture, $"w{rank}")))
+        {
+            rank = _named++;
+        }
+
         Workers.Add((Registry.Register(string.Create(CultureInfo.InvariantCulture, $"w{rank}"), rank, 3, WorkerFingerprint.Of("fake", FakePlan.BaseSha256)), []));
     }
 }

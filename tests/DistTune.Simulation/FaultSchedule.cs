@@ -28,7 +28,7 @@ internal sealed class FaultSchedule
     private readonly AdapterVersion _initial;
     private readonly FakeTimeProvider _time = new();
     private readonly List<Grant> _late = [];
-    private readonly HashSet<GroupKey> _acknowledged = [];
+    private readonly Dictionary<GroupKey, string> _acknowledged = [];
     private readonly Dictionary<string, int> _published = new(StringComparer.Ordinal);
     private readonly int _workers;
     private Coordinator? _current;
@@ -133,6 +133,9 @@ internal sealed class FaultSchedule
             case 5:
                 _time.Advance(TimeSpan.FromSeconds(_random.Next(15)));
                 return;
+            case 7 when coordinator.Workers.Count >= 3:
+                Lie(coordinator);
+                return;
             case 6 when _stale is { } stale:
                 DisturbFrom(stale);
                 return;
@@ -173,6 +176,30 @@ internal sealed class FaultSchedule
         _late.Clear();
     }
 
+    // A second result of a group that is done, and a wrong one: a third worker must decide, and whoever lied is shut out.
+    private void Lie(Coordinator coordinator)
+    {
+        var run = coordinator.Run.Run;
+        foreach (var grant in _late.Where(late => late.Term == run.Term && run.Stage?.Done.ContainsKey(late.Key) == true).Take(1))
+        {
+            var reference = GrantReference.To(grant);
+            var liar = coordinator.Workers.Select(worker => worker.Session).First(session => session.Name != run.Stage!.Done[grant.Key].Worker);
+            using var upload = grant.Group.Kind == GroupKind.Train ? coordinator.Registry.BeginUpload(reference).Upload : null;
+            if (coordinator.Run.Adapter.Sha256 != grant.AdapterSha256)
+            {
+                return;
+            }
+
+            var outcome = FakeComputer.Compute(grant.Group, coordinator.Run.Adapter, _plan.Layout, (offset, part) => upload!.Write(offset, part));
+            _acknowledged.Remove(grant.Key);
+            outcome = grant.Group.Kind == GroupKind.Generate ? outcome with { Continuations = [[1]] } : outcome with { LossSum = outcome.LossSum + 1 };
+            var verdict = coordinator.Registry.Submit(liar, reference, outcome, upload, null);
+            Require(verdict.Status != SubmitStatus.Accepted, "a lie was accepted");
+        }
+
+        coordinator.ReplaceGone();
+    }
+
     private void Submit(Coordinator coordinator, WorkerSession session, Grant grant)
     {
         var reference = GrantReference.To(grant);
@@ -199,9 +226,11 @@ internal sealed class FaultSchedule
             var verdict = coordinator.Registry.Submit(session, reference, outcome, upload, null);
             Require(verdict.Status is not (SubmitStatus.Fatal or SubmitStatus.Invalid), verdict.Reason);
             Require(verdict.Status != SubmitStatus.Accepted || !wasDone, $"the {grant.Key} was accepted twice");
+            RequireAcknowledged(coordinator.Run.Run);
+            coordinator.ReplaceGone();
             if (verdict.Status == SubmitStatus.Accepted)
             {
-                Require(_acknowledged.Add(grant.Key), $"the {grant.Key} had been acknowledged and was computed again");
+                Require(_acknowledged.TryAdd(grant.Key, session.Name), $"the {grant.Key} had been acknowledged and was computed again");
             }
         }
     }
@@ -217,9 +246,16 @@ internal sealed class FaultSchedule
         }
 
         _published[run.Adapter.Sha256] = steps;
-        foreach (var done in _acknowledged.Where(key => run.Run.Stage is { } stage && stage.Groups.Contains(key)))
+        RequireAcknowledged(run.Run);
+    }
+
+    private void RequireAcknowledged(TrainingRun run)
+    {
+        foreach (var (key, worker) in _acknowledged.Where(pair => run.Stage is { } stage && stage.Groups.Contains(pair.Key) && !stage.Done.ContainsKey(pair.Key)).ToList())
         {
-            Require(run.Run.Stage!.Done.ContainsKey(done), $"the {done} had been acknowledged and is lost");
+            // Only what a worker computed that was shut out is given up.
+            Require(run.Quarantined.Contains(worker), $"the {key} had been acknowledged and is lost");
+            _acknowledged.Remove(key);
         }
     }
 

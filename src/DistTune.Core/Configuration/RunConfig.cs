@@ -90,6 +90,9 @@ public sealed record RunConfig
     /// <summary>Report every so many steps.</summary>
     public int LoggingSteps { get; init; } = 1;
 
+    /// <summary>Whether a group that is NaN or infinite on two tries is left out of its step; otherwise the run fails.</summary>
+    public bool SkipNonFinite { get; init; }
+
     /// <summary>Snapshot every so many steps; null leaves it to how much there is to redo.</summary>
     public int? SaveSteps { get; init; } = 100;
 

@@ -84,6 +84,11 @@ public static class RunConfigKeys
             Word = "auto",
             Nullable = true,
         },
+        new("on_nonfinite", ConfigKind.Choice, "What becomes of a micro-batch that is NaN or infinite on two tries: the run fails, or it is left out of its step.")
+        {
+            Default = "fail",
+            Choices = ["fail", "skip"],
+        },
         new("early_stopping_patience", ConfigKind.Integer, "Stop after so many evaluations without progress.")
         {
             Nullable = true,

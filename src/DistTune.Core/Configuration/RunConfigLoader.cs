@@ -65,6 +65,7 @@ public static class RunConfigLoader
             Seed = (ulong)(long)values["seed"].Value!,
             OutputFolder = values.Text("output_dir"),
             LoggingSteps = values.Integer("logging_steps"),
+            SkipNonFinite = values.Text("on_nonfinite") == "skip",
             SaveSteps = values.OptionalInteger("save_steps"),
             SaveTotalLimit = values.OptionalInteger("save_total_limit"),
             StartAnew = values["resume_from_checkpoint"].Value is null,

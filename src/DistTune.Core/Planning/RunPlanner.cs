@@ -80,6 +80,7 @@ public static class RunPlanner
                 Steps = steps.Steps,
                 StepsPerEpoch = steps.StepsPerEpoch,
                 Settings = settings,
+                SkipNonFinite = config.SkipNonFinite,
                 EvaluationInterval = config.EvaluationSteps,
                 Groups = new PlannedGroups(runId, steps, data.Training, data.HeldOut, data.Prompts, generation),
             },
@@ -151,6 +152,7 @@ public static class RunPlanner
             ("decay_steps", options.DecaySteps), ("warmup_shape", options.WarmupShape), ("decay_shape", options.DecayShape),
             // Only what says something, so that the identity of plain runs stays.
             .. AdapterIdentity.Of(config),
+            .. config.SkipNonFinite ? [("on_nonfinite", "skip")] : Array.Empty<(string, object?)>(),
             .. config.Quantization is { } quantization ? [("quantization", quantization.Tag)] : Array.Empty<(string, object?)>(),
         ]);
     }

@@ -160,6 +160,9 @@ public sealed record RunPlan
     /// <summary>Global gradient norm above which gradients are scaled down; null never clips.</summary>
     public required double? MaxGradientNorm { get; init; }
 
+    /// <summary>Whether a group whose result is NaN or infinite wherever it is computed is left out of its step; otherwise the run fails.</summary>
+    public bool SkipNonFinite { get; init; }
+
     /// <summary>Number of optimizer steps.</summary>
     public required int Steps { get; init; }
 

@@ -25,7 +25,7 @@ internal ref struct RecordReader(ReadOnlySpan<byte> payload)
         RecordType.RunOpened => new RunOpened(Text(), new RunHashes(Text(), Text(), Text(), Text(), Text()), Text()) { Settings = Settings(), Launch = Text() },
         RecordType.TermBegun => new TermBegun(Number()),
         RecordType.StageOpened => new StageOpened((StageKind)Within(1), Count(), Text(), Keys()),
-        RecordType.GroupDone => new GroupDone(Key(), Count(), Text(), Text(), Outcome()) { Spool = Spool() },
+        RecordType.GroupDone => new GroupDone(Key(), Count(), Text(), Text(), Outcome()) { Spool = Spool(), Skipped = Within(1) == 1 },
         RecordType.GroupReopened => new GroupReopened(Key(), Text()),
         RecordType.StepCommitted => Step(),
         RecordType.MeasurementClosed => Measurement(),
@@ -34,6 +34,8 @@ internal ref struct RecordReader(ReadOnlySpan<byte> payload)
         RecordType.RunRestored => new RunRestored(Text(), Steps(), Measurements()),
         RecordType.RunFinished => new RunFinished(Text()),
         RecordType.RunFailed => new RunFailed(Text()),
+        RecordType.WorkerQuarantined => new WorkerQuarantined(Text(), Text()),
+        RecordType.NonFiniteFound => new NonFiniteFound(Key(), Text(), Text(), Text()),
         _ => throw Fault($"type {(uint)type} is not known to this version"),
     };
 

@@ -15,4 +15,6 @@ internal enum RecordType : uint
     RunRestored = 10,
     RunFinished = 11,
     RunFailed = 12,
+    WorkerQuarantined = 13,
+    NonFiniteFound = 14,
 }

@@ -24,6 +24,8 @@ internal readonly struct RecordWriter(IBufferWriter<byte> output)
         RunRestored => RecordType.RunRestored,
         RunFinished => RecordType.RunFinished,
         RunFailed => RecordType.RunFailed,
+        WorkerQuarantined => RecordType.WorkerQuarantined,
+        NonFiniteFound => RecordType.NonFiniteFound,
         _ => throw new UnreachableException($"{record.GetType().Name} has no form in the journal."),
     };
 
@@ -63,6 +65,7 @@ internal readonly struct RecordWriter(IBufferWriter<byte> output)
                 Outcome(done.Outcome);
                 Number(done.Spool?.Term ?? 0);
                 Number(done.Spool?.Offset ?? 0);
+                Number(done.Skipped ? 1 : 0);
                 break;
             case GroupReopened reopened:
                 Key(reopened.Group);
@@ -102,6 +105,13 @@ internal readonly struct RecordWriter(IBufferWriter<byte> output)
                 break;
             case RunFailed failed:
                 Texts(failed.Reason);
+                break;
+            case WorkerQuarantined quarantined:
+                Texts(quarantined.Worker, quarantined.Reason);
+                break;
+            case NonFiniteFound found:
+                Key(found.Group);
+                Texts(found.Worker, found.Digest, found.What);
                 break;
         }
     }

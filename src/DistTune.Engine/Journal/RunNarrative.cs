@@ -17,7 +17,7 @@ public static class RunNarrative
         {
             var before = run;
             run = run.Apply(entry.Record);
-            if ((groups || entry.Record is not (GroupDone or StageOpened)) && Describe(entry.Record, before) is { } text)
+            if ((groups || entry.Record is not (GroupDone { Skipped: false } or StageOpened)) && Describe(entry.Record, before) is { } text)
             {
                 yield return string.Create(CultureInfo.InvariantCulture, $"{entry.Time.UtcDateTime:yyyy-MM-dd HH:mm:ss.fff}Z  term {entry.Term}  {text}");
             }
@@ -42,6 +42,9 @@ public static class RunNarrative
         TermBegun term => Text($"A coordinator took the run over after step {before.Steps.Count}; it is term {term.Term} now{Unfinished(before)}."),
         StageOpened { Kind: StageKind.Train } stage => Text($"Step {stage.Step} was opened with {stage.Groups.Length} groups."),
         StageOpened stage => Text($"A measurement after {stage.Step} steps was opened with {stage.Groups.Length} groups."),
+        GroupDone { Skipped: true } done => $"The {done.Group} was left out of its step: its result is not finite wherever it is computed.",
+        WorkerQuarantined quarantined => $"Worker {quarantined.Worker} was shut out: {quarantined.Reason}.",
+        NonFiniteFound found => $"The {found.Group} was not finite on {found.Worker} ({found.What}); it was handed out again.",
         GroupDone done => Text($"The {done.Group} was computed by {done.Worker} (attempt {done.Attempt}, digest {Short(done.Digest)})."),
         GroupReopened reopened => $"The result of the {reopened.Group} was given up: {reopened.Reason}.",
         StepCommitted step => Text(
