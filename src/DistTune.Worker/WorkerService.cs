@@ -20,6 +20,7 @@ internal sealed class WorkerService(
     // Workers may be started before their coordinator. One that was there and stays away for longer than any restart takes has ended
     // without us: about ten minutes of calls.
     private const int CallsToReturn = 60;
+    private long _term;
     private readonly ResiliencePipeline _arrival = Retry.Create("The coordinator", CoordinatorClient.IsTransient, int.MaxValue, logger);
     private readonly ResiliencePipeline _return = Retry.Create("The coordinator", CoordinatorClient.IsTransient, CallsToReturn, logger);
 
@@ -83,6 +84,15 @@ internal sealed class WorkerService(
         }
     }
 
+    // One that answers with a lower term than was seen before has been replaced and does not know it yet.
+    private async Task<RegisterResponse> RegisterAsync(RegisterRequest request, CancellationToken cancellationToken)
+    {
+        var answer = await client.RegisterAsync(request, cancellationToken);
+        return answer.Term >= _term
+            ? answer
+            : throw new RpcException(new Status(StatusCode.Unavailable, FormattableString.Invariant($"the coordinator is of term {answer.Term}, which is over; {_term} has begun")));
+    }
+
     /// <returns>Whether to join again.</returns>
     private async Task<bool> WorkOnceAsync(Dictionary<string, RunFacts> runs, WorkerFingerprint fingerprint, CancellationToken stoppingToken)
     {
@@ -93,7 +103,8 @@ internal sealed class WorkerService(
             Slots = options.Threads,
             Fingerprint = TrainingMapping.ToMessage(fingerprint),
         };
-        var registered = await _return.ExecuteAsync(async token => await client.RegisterAsync(request, token), stoppingToken);
+        var registered = await _return.ExecuteAsync(async token => await RegisterAsync(request, token), stoppingToken);
+        _term = registered.Term;
         logger.Joined(options.Name, options.Coordinator, options.Threads);
 
         using var abort = new CancellationTokenSource();
