@@ -91,11 +91,19 @@ public sealed class BaseModel : IDisposable
     /// <param name="spec">What the base is.</param>
     /// <param name="precision">How to store what is not held in four bits.</param>
     /// <param name="quantization">How to hold the layers' linear modules in four bits; null holds them as all else.</param>
+    /// <param name="change">What the base is before it is loaded, for starts that change it; null leaves it as it is.</param>
     /// <exception cref="DistTuneException">A weight is missing, misshapen, or has no place in the base; the message names it.</exception>
-    public static BaseModel Open(string path, string sha256, DecoderSpec spec, BasePrecision precision, FourBitSettings? quantization)
+    public static BaseModel Open(
+        string path,
+        string sha256,
+        DecoderSpec spec,
+        BasePrecision precision,
+        FourBitSettings? quantization,
+        Func<IWeightSource, IWeightSource>? change = null)
     {
         using var weights = quantization is null ? WeightSources.Open(path) : QuantizedBase.Open(path, sha256, spec, quantization);
-        return Load(weights, spec, precision, keepsFourBit: quantization is not null);
+        using var changed = change?.Invoke(weights);
+        return Load(changed ?? weights, spec, precision, keepsFourBit: quantization is not null);
     }
 
     /// <summary>A base without frozen weights, for training all of them (they come with each adapter version, in fp32).</summary>

@@ -3,7 +3,7 @@ using V1 = DistTune.Protocol.V1;
 
 namespace DistTune.Protocol;
 
-/// <summary>Which adapter is trained, as a message and back. How it starts stays with the coordinator.</summary>
+/// <summary>Which adapter is trained, as a message and back. How it starts stays with the coordinator, but for a start that changes the base.</summary>
 internal static class AdapterMapping
 {
     public static V1.AdapterSettings ToMessage(AdapterSettings settings)
@@ -36,6 +36,7 @@ internal static class AdapterMapping
             ModulesToSave = { settings.ModulesToSave },
             EnsureWeightTying = settings.EnsureWeightTying,
             Dropout = settings.Dropout,
+            PrincipalStart = settings.Start == LoraStart.Pissa,
         };
         if (settings.TargetPattern is { } pattern)
         {
@@ -81,5 +82,6 @@ internal static class AdapterMapping
         ModulesToSave = [.. message.ModulesToSave],
         EnsureWeightTying = message.EnsureWeightTying,
         Dropout = message.Dropout,
+        Start = message.PrincipalStart ? LoraStart.Pissa : LoraStart.Zero,
     };
 }

@@ -4,6 +4,7 @@ using DistTune.Core;
 using DistTune.Core.Formats;
 using DistTune.Core.Memory;
 using DistTune.Core.Models;
+using DistTune.Core.Numerics;
 using DistTune.Core.Quantization;
 using DistTune.Core.Training;
 using DistTune.Modeling;
@@ -22,6 +23,7 @@ internal sealed class TorchComputerSource(WorkerOptions options) : IComputerSour
     private BaseModel? _base;
     private bool _baseInBFloat16;
     private FourBitSettings? _quantization;
+    private Protocol.V1.AdapterSettings? _changedBy;
 
     public string Library => $"libtorch {torch.__version__}";
 
@@ -52,6 +54,11 @@ internal sealed class TorchComputerSource(WorkerOptions options) : IComputerSour
             }
 
             var settings = TrainingMapping.ToSettings(run.Adapter);
+            if (!Equals(settings.Start == LoraStart.Pissa ? run.Adapter : null, _changedBy))
+            {
+                throw new DistTuneException(FaultKind.Configuration, $"Run {run.RunId} needs another base than the one that is loaded, which a start by PiSSA changed. Give it workers of its own.");
+            }
+
             var layout = AdapterLayout.Create(model.Spec, settings);
             if (layout.Length != run.LayoutLength || run.BaseInBfloat16 != _baseInBFloat16 || TrainingMapping.ToQuantization(run.Quantization) != _quantization)
             {
@@ -81,14 +88,16 @@ internal sealed class TorchComputerSource(WorkerOptions options) : IComputerSour
         var spec = ModelFamilies.Describe(path);
         _baseInBFloat16 = run.BaseInBfloat16;
         _quantization = TrainingMapping.ToQuantization(run.Quantization);
-        if (TrainingMapping.ToSettings(run.Adapter).Kind == AdapterKind.Full)
+        var settings = TrainingMapping.ToSettings(run.Adapter);
+        _changedBy = settings.Start == LoraStart.Pissa ? run.Adapter : null;
+        if (settings.Kind == AdapterKind.Full)
         {
             _base = BaseModel.WithoutWeights(spec);
             return;
         }
 
         RequireMemory(run, spec);
-        _base = BaseModel.Open(path, run.BaseSha256, spec, run.BaseInBfloat16 ? BasePrecision.BFloat16 : BasePrecision.Float32, _quantization);
+        _base = BaseModel.Open(path, run.BaseSha256, spec, run.BaseInBfloat16 ? BasePrecision.BFloat16 : BasePrecision.Float32, _quantization, PissaStart.ChangeOf(AdapterLayout.Create(spec, settings), settings));
     }
 
     // What the groups take besides is not known yet; a base that does not even fit alone is told at once, with the cure.

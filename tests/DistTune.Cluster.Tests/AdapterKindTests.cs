@@ -1,6 +1,7 @@
 using DistTune.Core.Configuration;
 using DistTune.Core.Formats;
 using DistTune.Core.Models;
+using DistTune.Core.Numerics;
 using DistTune.Core.Planning;
 using DistTune.Core.Training;
 using DistTune.Engine;
@@ -24,6 +25,7 @@ public sealed class AdapterKindTests
     [InlineData("lora_bias: true\nbias: lora_only\nlora_target_modules: [q_proj, gate_proj]")]
     [InlineData("modules_to_save: [embed_tokens, lm_head, norm, layers.0.self_attn.v_proj]\nlora_target_modules: [q_proj]")]
     [InlineData("lora_dropout: 0.2\nlora_target_modules: [q_proj, v_proj, down_proj, lm_head]\nlabel_smoothing_factor: 0.1\ninit_lora_weights: gaussian")]
+    [InlineData("init_lora_weights: pissa\nlora_r: 3\nlora_target_modules: [q_proj, v_proj, down_proj]\nbias: lora_only")]
     [InlineData("adapter: full\nweight_decay: 0.1")]
     public async Task An_adapter_of_any_kind_is_the_same_over_two_workers_as_in_one_process(string adapter)
     {
@@ -49,7 +51,7 @@ public sealed class AdapterKindTests
     private static async Task<RunResult> InOneProcessAsync(PreparedRun run)
     {
         using var weights = WeightSources.Open(run.Plan.BaseModel);
-        using var model = run.Plan.Adapter.Kind == AdapterKind.Full ? BaseModel.WithoutWeights(run.Spec) : BaseModel.Load(weights, run.Spec);
+        using var model = run.Plan.Adapter.Kind == AdapterKind.Full ? BaseModel.WithoutWeights(run.Spec) : BaseModel.Load(PissaStart.ChangeOf(run.Plan.Layout, run.Plan.Adapter)?.Invoke(weights) ?? weights, run.Spec);
         await using var computer = new TorchGroupComputer(model, run.Plan.Layout, run.Plan.Adapter, run.Plan.Pass, lanes: 1);
         return await InProcessTraining.RunAsync(run.Plan, run.InitialAdapter, [computer], new RecordingObserver(), TimeProvider.System, TestContext.Current.CancellationToken);
     }
@@ -62,6 +64,12 @@ public sealed class AdapterKindTests
             Assert.Equal(adapter.Sha256, AdapterHash.Sha256(AdapterInitialization.FromBase(run.Plan.Layout, weights)));
             Assert.Equal(run.Spec.Weights.Length, ModelFamilies.Describe(folder).Weights.Length);
             return;
+        }
+
+        if (run.Plan.Adapter.Start == LoraStart.Pissa)
+        {
+            var difference = PissaDifference.Of(run.Plan.Layout, run.Plan.Adapter);
+            adapter = AdapterHash.Version(difference.Values(run.Plan.Layout, adapter.Values.Span, run.InitialAdapter.Values.Span));
         }
 
         var peft = PeftAdapter.Load(folder);

@@ -1,3 +1,4 @@
+using DistTune.Core.Numerics;
 using DistTune.Core.Planning;
 using DistTune.Core.Training;
 using DistTune.Modeling;
@@ -32,7 +33,7 @@ internal sealed class LocalComputers : IAsyncDisposable
         }
         else
         {
-            model = BaseModel.Open(plan.BaseModel, plan.Hashes.Base, run.Spec, plan.BaseInBFloat16 ? BasePrecision.BFloat16 : BasePrecision.Float32, plan.Quantization);
+            model = BaseModel.Open(plan.BaseModel, plan.Hashes.Base, run.Spec, plan.BaseInBFloat16 ? BasePrecision.BFloat16 : BasePrecision.Float32, plan.Quantization, PissaStart.ChangeOf(plan.Layout, plan.Adapter));
         }
 
         return Share(model, plan, cores);

@@ -6,6 +6,7 @@ using DistTune.Cli.Running;
 using DistTune.Core;
 using DistTune.Core.Configuration;
 using DistTune.Core.Formats;
+using DistTune.Core.Numerics;
 using DistTune.Core.Planning;
 using DistTune.Core.Training;
 
@@ -48,6 +49,7 @@ internal static class EvalVerb
             throw new DistTuneException(FaultKind.Configuration, "Nothing is held out, so there is nothing to evaluate on. Set eval_datasets or val_set_size.");
         }
 
+        run = OnTheOriginalBase(run);
         var (untrained, trained) = Versions(run, parsed.GetValue(Adapter));
         var error = parsed.InvocationConfiguration.Error;
         await using var computers = LocalComputers.Load(run, Cores.Share(1, parsed.GetValue(Threads)));
@@ -60,6 +62,18 @@ internal static class EvalVerb
 
         Write(parsed.InvocationConfiguration.Output, results[0], results[1], parsed.GetValue(Json));
         return ExitCodes.Success;
+    }
+
+    // A run that starts by PiSSA leaves an adapter of twice the rank for the base as it was.
+    private static PreparedRun OnTheOriginalBase(PreparedRun run)
+    {
+        if (run.Plan.Adapter.Start != LoraStart.Pissa)
+        {
+            return run;
+        }
+
+        var difference = PissaDifference.Of(run.Plan.Layout, run.Plan.Adapter);
+        return run with { Plan = run.Plan with { Layout = difference.Layout, Adapter = difference.Settings } };
     }
 
     // The base as it is, and what was trained on it.

@@ -54,7 +54,7 @@ internal static class AdapterKeys
         {
             Default = "true",
             Choices = [.. Starts.Select(start => start.Name)],
-            NotYet = start => start is "pissa" or "loftq" ? "Both change the base. Use init_lora_weights: true." : null,
+            NotYet = start => start is "loftq" ? "It changes the base. Use init_lora_weights: true or pissa." : null,
         },
         new("loraplus_lr_ratio", ConfigKind.Number, "LoRA+: learning rate of LoRA B over that of LoRA A.") { Nullable = true, Minimum = 0, AboveMinimum = true },
         new("loraplus_lr_embedding", ConfigKind.Number, "LoRA+: learning rate of an embedding's factors.") { Default = 1e-6, Minimum = 0, AboveMinimum = true },

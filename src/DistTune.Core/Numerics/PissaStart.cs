@@ -54,6 +54,15 @@ public static class PissaStart
         return new MergedWeights(weights, tied: false, Negated(layout, settings, initial));
     }
 
+    /// <summary>What a run does to its base before it is loaded: null for all starts but this one.</summary>
+    /// <param name="layout">The trained tensors.</param>
+    /// <param name="settings">What is trained.</param>
+    public static Func<IWeightSource, IWeightSource>? ChangeOf(ParameterLayout layout, AdapterSettings settings)
+    {
+        ArgumentNullException.ThrowIfNull(settings);
+        return settings.Start == LoraStart.Pissa ? weights => Rest(weights, layout, settings, Values(layout, settings, weights)) : null;
+    }
+
     /// <summary>What takes the start out again.</summary>
     private static AdapterFolder Negated(ParameterLayout layout, AdapterSettings settings, ReadOnlySpan<float> initial)
     {

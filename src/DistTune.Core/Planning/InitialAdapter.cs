@@ -16,6 +16,12 @@ internal static class InitialAdapter
             return AdapterInitialization.FromBase(layout, weights);
         }
 
+        if (config.Adapter.Start == LoraStart.Pissa && (config.InitialAdapter is not null || config.Quantization is not null))
+        {
+            var other = config.InitialAdapter is not null ? "init_adapter" : "a base in four bits";
+            throw new DistTuneException(FaultKind.Configuration, $"init_lora_weights: pissa starts from the base's own principal part and does not go with {other}. Use init_lora_weights: true.");
+        }
+
         var values = AdapterInitialization.Create(layout, config.Adapter, config.Seed, weights: weights);
         if (config.InitialAdapter is not { } folder)
         {

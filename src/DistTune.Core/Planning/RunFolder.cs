@@ -6,6 +6,7 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using DistTune.Core.Configuration;
 using DistTune.Core.Formats;
+using DistTune.Core.Numerics;
 using DistTune.Core.Training;
 
 namespace DistTune.Core.Planning;
@@ -97,7 +98,18 @@ public sealed class RunFolder
         var names = run.Config.Datasets.Select(dataset => Path.GetFileName(dataset.Path));
         var card = new AdapterCard(FormattableString.Invariant($"{string.Join(", ", names)} ({run.Data.TrainingRows} rows)"), facts.ToImmutable());
         using var weights = WeightSources.Open(run.Plan.BaseModel);
-        PeftAdapter.Save(AdapterFolder, run.Plan.Layout, adapter.Values.Span, run.Plan.Adapter, run.Plan.BaseModel, card, weights);
+        if (run.Plan.Adapter.Start == LoraStart.Pissa)
+        {
+            // The base that these factors belong to is on no disk: what training added to the original one is saved.
+            var difference = PissaDifference.Of(run.Plan.Layout, run.Plan.Adapter);
+            var values = difference.Values(run.Plan.Layout, adapter.Values.Span, run.InitialAdapter.Values.Span);
+            PeftAdapter.Save(AdapterFolder, difference.Layout, values, difference.Settings, run.Plan.BaseModel, card, weights);
+        }
+        else
+        {
+            PeftAdapter.Save(AdapterFolder, run.Plan.Layout, adapter.Values.Span, run.Plan.Adapter, run.Plan.BaseModel, card, weights);
+        }
+
         return Sha256(Path.Combine(AdapterFolder, PeftAdapter.WeightsName));
     }
 
