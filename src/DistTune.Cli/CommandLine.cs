@@ -36,6 +36,8 @@ internal static class CommandLine
             ImportVerb.Create(),
             InspectVerb.Create(),
             BenchVerb.Create(),
+            CertsVerb.Create(),
+            TokenVerb.Create(),
             DemoVerb.Create(),
         };
         Verb.ShowExamples(root);

@@ -1,3 +1,4 @@
+using DistTune.Core.Access;
 using DistTune.Core.Training;
 using DistTune.Engine;
 
@@ -18,11 +19,20 @@ internal sealed record CoordinatedRun(RunPlan Plan, AdapterVersion InitialAdapte
 
 /// <summary>Everything the coordinator needs to know at start.</summary>
 /// <param name="Runs">The runs, at least one, over one base.</param>
-/// <param name="Token">What workers must present.</param>
+/// <param name="Token">What workers must present; null where they show a ticket or a certificate instead.</param>
 /// <param name="AdminToken">What people must present; null refuses them all.</param>
 /// <param name="Engine">Liveness settings.</param>
-internal sealed record CoordinatorSetup(IReadOnlyList<CoordinatedRun> Runs, JoinToken Token, JoinToken? AdminToken, EngineOptions Engine)
+internal sealed record CoordinatorSetup(IReadOnlyList<CoordinatedRun> Runs, JoinToken? Token, JoinToken? AdminToken, EngineOptions Engine)
 {
+    /// <summary>What those who only look must present; null refuses them all.</summary>
+    public JoinToken? ReaderToken { get; init; }
+
+    /// <summary>Checks tokens that are signed, for one role and a while; null refuses them all.</summary>
+    public AccessTicket? Tickets { get; init; }
+
+    /// <summary>Certificates of the gRPC endpoint; null leaves it without TLS.</summary>
+    public CertificateFiles? Tls { get; init; }
+
     /// <summary>How many workers there should be, for metrics; 0 if nobody said.</summary>
     public int WorkersExpected { get; init; }
 }

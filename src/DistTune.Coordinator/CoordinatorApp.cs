@@ -1,9 +1,11 @@
 using System.Globalization;
 using System.Net;
 using DistTune.Core;
+using DistTune.Core.Access;
 using DistTune.Engine;
 using DistTune.ServiceDefaults;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
 
 namespace DistTune.Coordinator;
 
@@ -12,23 +14,27 @@ internal static class CoordinatorApp
 {
     private const int DefaultHttpPort = 8080;
     private const int DefaultGrpcPort = 8081;
+    private const int MostConnections = 4096;
     private static readonly TimeSpan KeepAlive = TimeSpan.FromSeconds(10);
 
     public static WebApplication Build(WebApplicationBuilder builder, CoordinatorSetup setup)
     {
         builder.AddServiceDefaults();
-        builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, builder.Configuration));
+        builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, builder.Configuration, setup.Tls));
         builder.Services.AddSingleton(setup);
         builder.Services.AddSingleton<CoordinatorExit>();
         builder.Services.AddSingleton<SessionLinks>();
         builder.Services.AddSingleton<CoordinatorMetrics>();
         builder.Services.AddSingleton<MemoryTally>();
+        builder.Services.AddSingleton<CallerAccess>();
+        builder.Services.AddSingleton<FailedJoins>();
         builder.Services.AddSingleton<AccessInterceptor>();
         builder.Services.AddSingleton<FaultInterceptor>();
         builder.Services.AddSingleton(services => new RunRegistry(setup.Engine, services.GetRequiredService<TimeProvider>()));
         builder.Services.AddHostedService<RunService>();
         builder.Services.AddGrpc(options =>
         {
+            options.MaxReceiveMessageSize = MessageBounds.MostBytes;
             options.Interceptors.Add<AccessInterceptor>();
             options.Interceptors.Add<FaultInterceptor>();
         });
@@ -42,8 +48,14 @@ internal static class CoordinatorApp
 
     // Kestrel's own configuration wins. Without it: HTTP/1.1 where ASPNETCORE_URLS says, and gRPC on a port of its own, for HTTP/2
     // without TLS cannot share one.
-    private static void Listen(KestrelServerOptions kestrel, IConfiguration configuration)
+    private static void Listen(KestrelServerOptions kestrel, IConfiguration configuration, CertificateFiles? tls)
     {
+        kestrel.Limits.MaxConcurrentConnections = MostConnections;
+        if (tls is not null)
+        {
+            kestrel.ConfigureHttpsDefaults(https => Serve(https, tls));
+        }
+
         // A worker whose machine is gone closes nothing; pings find it out.
         kestrel.Limits.Http2.KeepAlivePingDelay = KeepAlive;
         kestrel.Limits.Http2.KeepAlivePingTimeout = KeepAlive;
@@ -52,6 +64,11 @@ internal static class CoordinatorApp
         kestrel.Limits.MinRequestBodyDataRate = null;
         if (configuration.GetSection("Kestrel:Endpoints").GetChildren().Any())
         {
+            if (tls is not null && configuration["Kestrel:Endpoints:grpc:Url"] is { } address && address.StartsWith("http:", StringComparison.OrdinalIgnoreCase))
+            {
+                throw new DistTuneException(FaultKind.Configuration, $"Certificates are configured, and the gRPC endpoint is {address}, without TLS. Set Kestrel__Endpoints__grpc__Url to an https address.");
+            }
+
             return;
         }
 
@@ -67,7 +84,27 @@ internal static class CoordinatorApp
             kestrel.Listen(IPAddress.Loopback, Port(configuration, "DISTTUNE_HTTP_PORT", DefaultHttpPort), endpoint => endpoint.Protocols = HttpProtocols.Http1);
         }
 
-        kestrel.Listen(IPAddress.Loopback, Port(configuration, "DISTTUNE_GRPC_PORT", DefaultGrpcPort), endpoint => endpoint.Protocols = HttpProtocols.Http2);
+        kestrel.Listen(IPAddress.Loopback, Port(configuration, "DISTTUNE_GRPC_PORT", DefaultGrpcPort), endpoint =>
+        {
+            endpoint.Protocols = HttpProtocols.Http2;
+            if (tls is not null)
+            {
+                endpoint.UseHttps(https => Serve(https, tls));
+            }
+        });
+    }
+
+    // Asked at every handshake, so that renewed files are taken without a restart. Whose certificate a caller has is checked call by
+    // call, where the answer can say what is wrong; TLS itself has shown that the caller holds its key.
+    private static void Serve(HttpsConnectionAdapterOptions https, CertificateFiles tls)
+    {
+        https.ServerCertificateSelector = (_, _) => tls.Certificate
+            ?? throw new DistTuneException(FaultKind.Configuration, $"The gRPC endpoint needs a certificate. Set {CertificateFiles.CertificateVariable} and {CertificateFiles.KeyVariable}.");
+        if (tls.HasAuthority)
+        {
+            https.ClientCertificateMode = ClientCertificateMode.AllowCertificate;
+            https.AllowAnyClientCertificate();
+        }
     }
 
     private static void ListenTo(KestrelServerOptions kestrel, BindingAddress address, HttpProtocols protocols)

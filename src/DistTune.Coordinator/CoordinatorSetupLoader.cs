@@ -1,5 +1,6 @@
 using System.Collections;
 using DistTune.Core;
+using DistTune.Core.Access;
 using DistTune.Core.Configuration;
 using DistTune.Core.Planning;
 using DistTune.Engine;
@@ -19,10 +20,16 @@ internal static class CoordinatorSetupLoader
     public static async Task<CoordinatorSetup> LoadAsync(
         IReadOnlyList<string> args, Func<string, string?> environment, TimeProvider time, CancellationToken cancellationToken)
     {
-        var token = JoinToken.FromEnvironment(JoinToken.Variable, environment)
-            ?? throw new DistTuneException(
+        var token = JoinToken.FromEnvironment(JoinToken.Variable, environment);
+        var tickets = JoinToken.TicketsFromEnvironment(environment);
+        var tls = CertificateFiles.FromEnvironment(environment);
+        if (token is null && tickets is null && tls is not { HasAuthority: true })
+        {
+            throw new DistTuneException(
                 FaultKind.Configuration,
-                $"The coordinator starts only with a join token, so that nobody else's worker can join. Set {JoinToken.Variable} or {JoinToken.Variable}_FILE.");
+                $"The coordinator starts only with a join token, so that nobody else's worker can join. Set {JoinToken.Variable} or {JoinToken.Variable}_FILE, {JoinToken.KeyVariable} for signed tokens, or {CertificateFiles.AuthorityVariable} for certificates.");
+        }
+
         var adminToken = JoinToken.FromEnvironment(JoinToken.AdminVariable, environment);
         var (path, overrides) = CommandLineOverrides.Parse(args);
         var config = RunConfigLoader.Load(
@@ -40,7 +47,13 @@ internal static class CoordinatorSetupLoader
         var store = RunStore.Open(run, time, environment(Launch) ?? "");
         var files = new RunFiles(run, time, store.Resumed ? store.Found : null);
         var coordinated = new CoordinatedRun(run.Plan, run.InitialAdapter, new FolderOutputs(files)) { LoggingSteps = config.LoggingSteps, Store = store };
-        return new CoordinatorSetup([coordinated], token, adminToken, engine) { WorkersExpected = config.Distributed.Workers ?? 0 };
+        return new CoordinatorSetup([coordinated], token, adminToken, engine)
+        {
+            ReaderToken = JoinToken.FromEnvironment(JoinToken.ReaderVariable, environment),
+            Tickets = tickets,
+            Tls = tls,
+            WorkersExpected = config.Distributed.Workers ?? 0,
+        };
     }
 
     private static IEnumerable<KeyValuePair<string, string>> EnvironmentVariables() =>

@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
 using DistTune.Core;
+using DistTune.Core.Access;
 
 namespace DistTune.Coordinator;
 
@@ -13,6 +14,15 @@ internal sealed class JoinToken
     /// <summary>Environment variable with the administration's token.</summary>
     public const string AdminVariable = "DISTTUNE_ADMIN_TOKEN";
 
+    /// <summary>Environment variable with the token of those who only look.</summary>
+    public const string ReaderVariable = "DISTTUNE_READER_TOKEN";
+
+    /// <summary>Environment variable with the key that signs tickets.</summary>
+    public const string KeyVariable = "DISTTUNE_TOKEN_KEY";
+
+    /// <summary>Environment variable with the run's name in tickets.</summary>
+    public const string RunVariable = "DISTTUNE_TOKEN_RUN";
+
     private const string Scheme = "Bearer ";
     private readonly byte[] _hash;
 
@@ -24,11 +34,19 @@ internal sealed class JoinToken
 
     /// <summary>Reads a token from the variable, or from the file that the variable with <c>_FILE</c> names.</summary>
     /// <exception cref="DistTuneException">The file cannot be read or is empty.</exception>
-    public static JoinToken? FromEnvironment(string variable, Func<string, string?> read)
+    public static JoinToken? FromEnvironment(string variable, Func<string, string?> read) =>
+        Secret(variable, read) is { } secret ? new JoinToken(secret) : null;
+
+    /// <summary>Reads the key that signs tickets, if there is one.</summary>
+    /// <exception cref="DistTuneException">The file cannot be read, the key is too short, or the run has no name.</exception>
+    public static AccessTicket? TicketsFromEnvironment(Func<string, string?> read) =>
+        Secret(KeyVariable, read) is { } key ? new AccessTicket(key, read(RunVariable) ?? "") : null;
+
+    private static string? Secret(string variable, Func<string, string?> read)
     {
         if (read(variable) is { Length: > 0 } secret)
         {
-            return new JoinToken(secret);
+            return secret;
         }
 
         if (read(variable + "_FILE") is not { Length: > 0 } path)
@@ -39,7 +57,7 @@ internal sealed class JoinToken
         try
         {
             return File.ReadAllText(path).Trim() is { Length: > 0 } text
-                ? new JoinToken(text)
+                ? text
                 : throw new DistTuneException(FaultKind.Configuration, $"The token file '{path}' is empty. Write the run's join token into it.");
         }
         catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)

@@ -31,8 +31,8 @@ internal static partial class Log
     [LoggerMessage(EventId = 1009, Level = LogLevel.Error, Message = "Run {RunId} failed: {Reason}")]
     public static partial void RunFailed(this ILogger logger, string runId, string reason);
 
-    [LoggerMessage(EventId = 1010, Level = LogLevel.Warning, Message = "A call of {Method} by {Peer} without a valid token was refused.")]
-    public static partial void CallRefused(this ILogger logger, string method, string peer);
+    [LoggerMessage(EventId = 1010, Level = LogLevel.Warning, Message = "A call of {Method} by {Peer} was refused: {Reason}.")]
+    public static partial void CallRefused(this ILogger logger, string method, string peer, string reason);
 
     [LoggerMessage(EventId = 1014, Level = LogLevel.Information, Message = "Run {RunId} goes on in term {Term} after step {Step} of {Steps}.")]
     public static partial void RunGoesOn(this ILogger logger, string runId, long term, int step, int steps);

@@ -31,6 +31,7 @@ internal sealed class TrainingService(RunRegistry registry, SessionLinks links, 
             throw new RpcException(new Status(StatusCode.InvalidArgument, $"A worker needs a name of 1 to {LongestName} characters and 1 to 4096 slots, got '{request.Worker}' and {request.Slots}."));
         }
 
+        MessageBounds.Check(request.Fingerprint);
         var worker = registry.Register(request.Worker, request.Rank, request.Slots, TrainingMapping.ToFingerprint(request.Fingerprint));
         return Task.FromResult(new RegisterResponse { SessionId = worker.Id, Term = registry.Term });
     }
@@ -49,6 +50,7 @@ internal sealed class TrainingService(RunRegistry registry, SessionLinks links, 
         {
             do
             {
+                MessageBounds.Check(requestStream.Current);
                 metrics.Heartbeat(worker);
                 memory.Report(worker.Name, requestStream.Current.PeakMemoryBytes);
                 foreach (var progress in requestStream.Current.Progress)
@@ -130,7 +132,7 @@ internal sealed class TrainingService(RunRegistry registry, SessionLinks links, 
 
     public override Task<ReportFailureResponse> ReportFailure(ReportFailureRequest request, ServerCallContext context)
     {
-        registry.ReportFailure(registry.FindWorker(request.SessionId), TrainingMapping.ToReference(request.Reference), request.Reason);
+        registry.ReportFailure(registry.FindWorker(request.SessionId), TrainingMapping.ToReference(request.Reference), MessageBounds.Reason(request.Reason));
         return Task.FromResult(new ReportFailureResponse());
     }
 
@@ -142,7 +144,7 @@ internal sealed class TrainingService(RunRegistry registry, SessionLinks links, 
 
     public override Task<LeaveResponse> Leave(LeaveRequest request, ServerCallContext context)
     {
-        registry.Leave(registry.FindWorker(request.SessionId), request.Reason);
+        registry.Leave(registry.FindWorker(request.SessionId), MessageBounds.Reason(request.Reason));
         return Task.FromResult(new LeaveResponse());
     }
 
@@ -165,6 +167,7 @@ internal sealed class TrainingService(RunRegistry registry, SessionLinks links, 
                     break;
                 case PushPart.PartOneofCase.Trailer:
                     var trailer = parts.Current.Trailer;
+                    MessageBounds.Check(trailer);
                     var sha256 = upload is null ? null : trailer.GradientSha256;
                     return registry.Submit(worker, reference, TrainingMapping.ToOutcome(trailer), upload, sha256);
                 default:

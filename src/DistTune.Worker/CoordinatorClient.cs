@@ -1,3 +1,7 @@
+using System.Net.Security;
+using System.Security.Authentication;
+using DistTune.Core;
+using DistTune.Core.Access;
 using DistTune.Protocol;
 using DistTune.Protocol.V1;
 using Grpc.Core;
@@ -15,11 +19,13 @@ internal sealed class CoordinatorClient : IDisposable
     private readonly Training.TrainingClient _client;
     private readonly Metadata _headers;
     private readonly TimeProvider _time;
+    private readonly Uri _address;
 
     public CoordinatorClient(WorkerOptions options, TimeProvider time)
     {
         _time = time;
-        _headers = new Metadata { { "authorization", $"Bearer {options.Token}" } };
+        _address = options.Coordinator;
+        _headers = options.Token is { } token ? new Metadata { { "authorization", $"Bearer {token}" } } : [];
         _channel = GrpcChannel.ForAddress(options.Coordinator, new GrpcChannelOptions
         {
             DisposeHttpClient = true,
@@ -29,9 +35,26 @@ internal sealed class CoordinatorClient : IDisposable
                 ConnectTimeout = ConnectTimeout,
                 KeepAlivePingDelay = KeepAlive,
                 KeepAlivePingTimeout = KeepAlive,
+                SslOptions = Tls(options),
             },
         });
         _client = new Training.TrainingClient(_channel);
+    }
+
+    // The certificates are read at every connection, so that renewed ones are taken. The host's name is checked as ever.
+    private static SslClientAuthenticationOptions Tls(WorkerOptions options)
+    {
+        var ssl = new SslClientAuthenticationOptions();
+        if (options.Tls is { } tls)
+        {
+            ssl.CertificateChainPolicy = tls.Policy(server: true);
+            if (tls.Certificate is { } first)
+            {
+                ssl.LocalCertificateSelectionCallback = (_, _, _, _, _) => tls.Certificate ?? first;
+            }
+        }
+
+        return ssl;
     }
 
     /// <summary>Whether calling again may help: the coordinator is away or restarting.</summary>
@@ -48,10 +71,10 @@ internal sealed class CoordinatorClient : IDisposable
     };
 
     public async Task<GetRunsResponse> GetRunsAsync(string worker, CancellationToken cancellationToken) =>
-        await _client.GetRunsAsync(new GetRunsRequest { Worker = worker }, Options(CallTimeout, cancellationToken));
+        await KnownAsync(_client.GetRunsAsync(new GetRunsRequest { Worker = worker }, Options(CallTimeout, cancellationToken)));
 
     public async Task<RegisterResponse> RegisterAsync(RegisterRequest request, CancellationToken cancellationToken) =>
-        await _client.RegisterAsync(request, Options(CallTimeout, cancellationToken));
+        await KnownAsync(_client.RegisterAsync(request, Options(CallTimeout, cancellationToken)));
 
     public AsyncDuplexStreamingCall<SessionReport, SessionCommand> OpenSession(CancellationToken cancellationToken) =>
         _client.Session(new CallOptions(_headers, cancellationToken: cancellationToken));
@@ -73,6 +96,25 @@ internal sealed class CoordinatorClient : IDisposable
 
     public async Task LeaveAsync(string sessionId, string reason, CancellationToken cancellationToken) =>
         await _client.LeaveAsync(new LeaveRequest { SessionId = sessionId, Reason = reason }, Options(CallTimeout, cancellationToken));
+
+    // Calling again does not make a stranger the coordinator.
+    private async Task<T> KnownAsync<T>(AsyncUnaryCall<T> call)
+    {
+        using (call)
+        {
+            try
+            {
+                return await call;
+            }
+            catch (RpcException answer) when (answer.Status.DebugException is HttpRequestException { InnerException: AuthenticationException stranger })
+            {
+                throw new DistTuneException(
+                    FaultKind.Unauthenticated,
+                    $"The coordinator at {_address} is not trusted: {stranger.Message} Set {CertificateFiles.AuthorityVariable} to the authority that its certificate is of, and use a name that the certificate has (disttune certs --hosts).",
+                    answer);
+            }
+        }
+    }
 
     public void Dispose() => _channel.Dispose();
 

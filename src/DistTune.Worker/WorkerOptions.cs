@@ -1,17 +1,21 @@
 using System.Globalization;
 using DistTune.Core;
+using DistTune.Core.Access;
 
 namespace DistTune.Worker;
 
 /// <summary>What the process was started with.</summary>
 /// <param name="Coordinator">Address of the coordinator's gRPC endpoint.</param>
-/// <param name="Token">The run's join token.</param>
+/// <param name="Token">The run's join token; null where a certificate shows who the worker is.</param>
 /// <param name="Name">The worker's name in logs and metrics.</param>
 /// <param name="Rank">Worker rank: a label in metrics.</param>
 /// <param name="Threads">Lanes: groups computed at the same time.</param>
 /// <param name="BaseModel">Where this machine has the base; null takes the run's path.</param>
-internal sealed record WorkerOptions(Uri Coordinator, string Token, string Name, int Rank, int Threads, string? BaseModel)
+internal sealed record WorkerOptions(Uri Coordinator, string? Token, string Name, int Rank, int Threads, string? BaseModel)
 {
+    /// <summary>Certificates for an https coordinator; null trusts what the machine trusts.</summary>
+    public CertificateFiles? Tls { get; init; }
+
     private const int MostThreads = 4096;
 
     /// <summary>Whether a base that is predicted not to fit into memory is refused.</summary>
@@ -30,13 +34,15 @@ internal sealed record WorkerOptions(Uri Coordinator, string Token, string Name,
     {
         var faults = new List<string>();
         var address = ReadAddress(read, faults);
-        var token = ReadToken(read, faults);
+        var tls = ReadTls(read, address, faults);
+        var token = ReadToken(read, tls?.Certificate is not null, faults);
         var rank = ReadNumber(read, "DISTTUNE_WORKER_RANK", 0, 0, int.MaxValue, faults);
         var threads = ReadNumber(read, "DISTTUNE_THREADS", cores, 1, MostThreads, faults);
         var name = read("DISTTUNE_WORKER_NAME") is { Length: > 0 } given ? given : string.Create(CultureInfo.InvariantCulture, $"worker-{rank}");
         return faults.Count == 0
-            ? new WorkerOptions(address!, token!, name, rank, threads, read("DISTTUNE_BASE_MODEL") is { Length: > 0 } path ? path : null)
+            ? new WorkerOptions(address!, token, name, rank, threads, read("DISTTUNE_BASE_MODEL") is { Length: > 0 } path ? path : null)
             {
+                Tls = tls,
                 MemoryCheck = read("DISTTUNE_MEMORY_CHECK") is not ("false" or "0"),
             }
             : throw new DistTuneException(FaultKind.Configuration, string.Join(Environment.NewLine, faults));
@@ -60,7 +66,26 @@ internal sealed record WorkerOptions(Uri Coordinator, string Token, string Name,
         return null;
     }
 
-    private static string? ReadToken(Func<string, string?> read, List<string> faults)
+    private static CertificateFiles? ReadTls(Func<string, string?> read, Uri? address, List<string> faults)
+    {
+        try
+        {
+            var tls = CertificateFiles.FromEnvironment(read);
+            if (tls is not null && address is { Scheme: "http" })
+            {
+                faults.Add($"Certificates are configured, and the coordinator's address is {address}, without TLS. Use its https address.");
+            }
+
+            return tls;
+        }
+        catch (DistTuneException fault)
+        {
+            faults.Add(fault.Message);
+            return null;
+        }
+    }
+
+    private static string? ReadToken(Func<string, string?> read, bool hasCertificate, List<string> faults)
     {
         if (read("DISTTUNE_TOKEN") is { Length: > 0 } token)
         {
@@ -69,6 +94,11 @@ internal sealed record WorkerOptions(Uri Coordinator, string Token, string Name,
 
         if (read("DISTTUNE_TOKEN_FILE") is not { Length: > 0 } path)
         {
+            if (hasCertificate)
+            {
+                return null;
+            }
+
             faults.Add("The worker has no join token. Set DISTTUNE_TOKEN or DISTTUNE_TOKEN_FILE to what the coordinator was started with.");
             return null;
         }

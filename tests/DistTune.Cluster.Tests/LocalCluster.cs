@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using DistTune.Coordinator;
+using DistTune.Core.Access;
 using DistTune.Core.Training;
 using DistTune.Engine;
 using DistTune.Engine.Tests;
@@ -10,6 +11,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 
 namespace DistTune.Cluster.Tests;
 
@@ -25,6 +27,12 @@ internal sealed class LocalCluster : IAsyncDisposable
     public int GrpcPort { get; } = FreePort();
 
     public Uri Address => AddressOf(GrpcPort);
+
+    /// <summary>Changes what the coordinator is started with.</summary>
+    public Func<CoordinatorSetup, CoordinatorSetup> Configure { get; init; } = setup => setup;
+
+    /// <summary>Takes every log line of every application, at every level.</summary>
+    public ILoggerProvider? Log { get; init; }
 
     public RecordingObserver Observer { get; } = new();
 
@@ -45,21 +53,32 @@ internal sealed class LocalCluster : IAsyncDisposable
             return new CoordinatedRun(item.Plan, item.Initial, Outputs[^1]);
         });
         var setup = new CoordinatorSetup([.. runs], new JoinToken(Token), new JoinToken(AdminToken), options);
+        setup = Configure(setup);
         _coordinator = CoordinatorApp.Build(Builder(("DISTTUNE_HTTP_PORT", "0"), ("DISTTUNE_GRPC_PORT", GrpcPort.ToString(CultureInfo.InvariantCulture))), setup);
+        if (Log is not null)
+        {
+            _coordinator.Services.GetRequiredService<ILoggerFactory>().AddProvider(Log);
+        }
+
         _apps.Add(_coordinator);
         await _coordinator.StartAsync(TestContext.Current.CancellationToken);
     }
 
-    public async Task<WebApplication> StartWorkerAsync(int rank = 0, int threads = 1, string token = Token, IComputerSource? computers = null, int? port = null)
+    public async Task<WebApplication> StartWorkerAsync(int rank = 0, int threads = 1, string? token = Token, IComputerSource? computers = null, int? port = null, CertificateFiles? tls = null)
     {
         var options = OptionsOf(port ?? GrpcPort, rank, threads, token);
+        if (tls is not null)
+        {
+            options = options with { Coordinator = new UriBuilder(options.Coordinator) { Scheme = "https" }.Uri, Tls = tls };
+        }
+
         var worker = WorkerApp.Build(Builder(), options, _ => computers ?? new FakeComputerSource(threads));
         _apps.Add(worker);
         await worker.StartAsync(TestContext.Current.CancellationToken);
         return worker;
     }
 
-    public static WorkerOptions OptionsOf(int port, int rank, int threads, string token = Token) =>
+    public static WorkerOptions OptionsOf(int port, int rank, int threads, string? token = Token) =>
         new(AddressOf(port), token, string.Create(CultureInfo.InvariantCulture, $"worker-{rank}"), rank, threads, null);
 
     /// <summary>Waits until the coordinator has ended by itself.</summary>
@@ -90,11 +109,11 @@ internal sealed class LocalCluster : IAsyncDisposable
 
     private static Uri AddressOf(int port) => new(string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{port}"));
 
-    private static WebApplicationBuilder Builder(params (string Name, string Value)[] settings)
+    private WebApplicationBuilder Builder(params (string Name, string Value)[] settings)
     {
         var builder = WebApplication.CreateBuilder();
         builder.Configuration.AddInMemoryCollection(settings.Select(setting => KeyValuePair.Create(setting.Name, (string?)setting.Value)));
-        builder.Configuration.AddInMemoryCollection([KeyValuePair.Create("Logging:LogLevel:Default", (string?)(Environment.GetEnvironmentVariable("DISTTUNE_TEST_LOG") ?? "Critical"))]);
+        builder.Configuration.AddInMemoryCollection([KeyValuePair.Create("Logging:LogLevel:Default", (string?)(Log is not null ? "Trace" : Environment.GetEnvironmentVariable("DISTTUNE_TEST_LOG") ?? "Critical"))]);
         return builder;
     }
 }

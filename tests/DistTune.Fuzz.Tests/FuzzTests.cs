@@ -13,7 +13,7 @@ public sealed class FuzzTests(ITestOutputHelper output)
     [
         new SafetensorsFormat(), new ShardIndexFormat(), new GgufFormat(), new TokenizerFormat(), new TemplateFormat(),
         new JsonLinesFormat("chat_template"), new JsonLinesFormat("alpaca"), new JsonLinesFormat("completion"),
-        new YamlFormat(), new ProtobufFormat(), new PeftConfigFormat(), new PeftWeightsFormat(), new ModelConfigFormat(),
+        new YamlFormat(), new ProtobufFormat(), new PeftConfigFormat(), new PeftWeightsFormat(), new ModelConfigFormat(), new JournalFormat(),
     ];
 
     public static TheoryData<string> Formats => [.. All.Select(format => format.Name)];
