@@ -18,12 +18,16 @@ public sealed class GoldenTests
     public Task A_real_model_equals_the_reference()
     {
         Assert.SkipWhen(string.IsNullOrEmpty(Environment.GetEnvironmentVariable("DISTTUNE_THIRDPARTY")), "DISTTUNE_THIRDPARTY names no folder of real weights.");
-        return RunAsync("smollm2");
+        var folder = Path.Combine(Environment.GetEnvironmentVariable("DISTTUNE_THIRDPARTY")!, "..", "golden", "smollm2");
+        Assert.SkipUnless(Directory.Exists(folder), "There is no folder golden/smollm2 beside the one that DISTTUNE_THIRDPARTY names.");
+        return RunFolderAsync(folder);
     }
 
-    private static async Task RunAsync(string kind)
+    private static Task RunAsync(string kind) => RunFolderAsync(GoldenFolder.Path(kind));
+
+    private static async Task RunFolderAsync(string folder)
     {
-        var outcomes = await GoldenSuite.RunAsync(GoldenFolder.Path(kind), TestContext.Current.CancellationToken)
+        var outcomes = await GoldenSuite.RunAsync(folder, TestContext.Current.CancellationToken)
             .ToListAsync(TestContext.Current.CancellationToken);
 
         foreach (var outcome in outcomes)
