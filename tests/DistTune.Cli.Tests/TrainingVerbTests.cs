@@ -89,7 +89,7 @@ public sealed class TrainingVerbTests(Workshop workshop) : IClassFixture<Worksho
         var (exitCode, _, error) = await Workshop.Disttune("train", workshop.RunFile, "--lora-r", "8", "--init-adapter", Path.Combine(folder, "adapter"), "--output-dir", workshop.PathOf("out-init-2"));
 
         Assert.Equal(2, exitCode);
-        Assert.Contains("has r 4", error, StringComparison.Ordinal);
+        Assert.Contains("(r 4); the configuration", error, StringComparison.Ordinal);
     }
 
     [Fact]
