@@ -321,24 +321,8 @@ public sealed class RunStore : IRunJournal, IDisposable
         run = next;
     }
 
-    private TrainingRun Fold(JournalContent content)
-    {
-        var run = TrainingRun.Empty;
-        foreach (var entry in content.Entries)
-        {
-            try
-            {
-                run = run.Apply(entry.Record);
-            }
-            catch (UnreachableException fault)
-            {
-                throw new DistTuneException(FaultKind.InvalidFile, string.Create(
-                    CultureInfo.InvariantCulture, $"{_storage.Describe(JournalFile.Name)}, byte {entry.Offset}: {fault.Message} The journal is not one run's history."), fault);
-            }
-        }
-
-        return run;
-    }
+    private TrainingRun Fold(JournalContent content) =>
+        content.Entries.Aggregate(TrainingRun.Empty, (run, entry) => entry.Follow(run, _storage.Describe(JournalFile.Name)));
 
     // The journal goes last: until then, whoever opens the folder again knows what to finish.
     private void Discard(TimeProvider time)

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Diagnostics;
 using System.Globalization;
 using DistTune.Core;
 using DistTune.Engine.Storage;
@@ -11,7 +12,25 @@ namespace DistTune.Engine.Journal;
 /// <param name="Term">The coordinator's term.</param>
 /// <param name="Time">When, by the writer's clock.</param>
 /// <param name="Record">The record.</param>
-public sealed record JournalEntry(long Offset, long Sequence, long Term, DateTimeOffset Time, RunRecord Record);
+public sealed record JournalEntry(long Offset, long Sequence, long Term, DateTimeOffset Time, RunRecord Record)
+{
+    /// <summary>The run's state after this record.</summary>
+    /// <param name="run">The state before.</param>
+    /// <param name="name">The journal, for the message.</param>
+    /// <exception cref="DistTuneException">The record does not follow: whole as it is, it belongs to no such run.</exception>
+    internal TrainingRun Follow(TrainingRun run, string name)
+    {
+        try
+        {
+            return run.Apply(Record);
+        }
+        catch (Exception fault) when (fault is UnreachableException or ArgumentException or OverflowException)
+        {
+            throw new DistTuneException(FaultKind.InvalidFile, string.Create(
+                CultureInfo.InvariantCulture, $"{name}, byte {Offset}: {fault.Message} The journal is not one run's history."), fault);
+        }
+    }
+}
 
 /// <summary>A journal as it was read.</summary>
 /// <param name="Entries">Its records, in order.</param>

@@ -28,5 +28,5 @@ public sealed record RunHistory(IReadOnlyList<JournalEntry> Entries, long TornBy
     }
 
     /// <summary>The run as its records leave it.</summary>
-    public TrainingRun Run() => Entries.Aggregate(TrainingRun.Empty, (run, entry) => run.Apply(entry.Record));
+    public TrainingRun Run() => Entries.Aggregate(TrainingRun.Empty, (run, entry) => entry.Follow(run, JournalFile.Name));
 }

@@ -16,7 +16,7 @@ public static class RunNarrative
         foreach (var entry in history.Entries)
         {
             var before = run;
-            run = run.Apply(entry.Record);
+            run = entry.Follow(run, JournalFile.Name);
             if ((groups || entry.Record is not (GroupDone { Skipped: false } or StageOpened)) && Describe(entry.Record, before) is { } text)
             {
                 yield return string.Create(CultureInfo.InvariantCulture, $"{entry.Time.UtcDateTime:yyyy-MM-dd HH:mm:ss.fff}Z  term {entry.Term}  {text}");
