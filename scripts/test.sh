@@ -102,6 +102,8 @@ run_tests() {
   fi
   total="$(field Total "$summary")" errors="$(field Errors "$summary")" failed="$(field Failed "$summary")" skipped="$(field Skipped "$summary")" notrun="$(field 'Not Run' "$summary")"
   grep -vE '^ *(Discovering|Discovered|Starting|Finished):' "$log" | grep -E '\[(FAIL|SKIP)\]|^      ' | head -n 200 || true
+  # The fault table says a line for each of its rows.
+  grep -E '^row: ' "$log" || true
   printf '%s\n' "${summary#"${summary%%[![:space:]]*}"}"
   if [ "$status" -ne 0 ] && [ $((errors + failed)) -eq 0 ]; then
     tail -n 10 "$log"

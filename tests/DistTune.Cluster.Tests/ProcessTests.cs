@@ -84,10 +84,13 @@ public sealed class ProcessTests
         Assert.True(codes is [130, 0], $"{codes[0]} {codes[1]} {coordinator.Output} {worker.Output}");
     }
 
-    internal static ServiceProcess StartCoordinator(SmallRun run, int port, params string[] arguments) => new(
+    internal static ServiceProcess StartCoordinator(SmallRun run, int port, params string[] arguments) =>
+        StartCoordinator(run, port, new Dictionary<string, string>(), arguments);
+
+    internal static ServiceProcess StartCoordinator(SmallRun run, int port, IReadOnlyDictionary<string, string> environment, params string[] arguments) => new(
         "DistTune.Coordinator",
         [run.ConfigPath, .. arguments],
-        new Dictionary<string, string>
+        new Dictionary<string, string>(environment)
         {
             ["DISTTUNE_TOKEN"] = Token,
             ["DISTTUNE_HTTP_PORT"] = "0",

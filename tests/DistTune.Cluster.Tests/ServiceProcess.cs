@@ -40,6 +40,11 @@ internal sealed class ServiceProcess : IAsyncDisposable
 
     public string Output => string.Join(Environment.NewLine, _lines);
 
+    public bool HasEnded => _process.HasExited;
+
+    /// <summary>How many lines contain the text so far.</summary>
+    public int CountOf(string text) => _lines.Count(line => line.Contains(text, StringComparison.Ordinal));
+
     public async Task<int> ExitCodeAsync(TimeSpan? patience = null)
     {
         var allowed = patience ?? Patience;
@@ -57,11 +62,11 @@ internal sealed class ServiceProcess : IAsyncDisposable
         return _process.ExitCode;
     }
 
-    /// <summary>Waits until a line contains the text.</summary>
-    public async Task PrintsAsync(string text)
+    /// <summary>Waits until so many lines contain the text.</summary>
+    public async Task PrintsAsync(string text, int times = 1)
     {
         var started = Stopwatch.GetTimestamp();
-        while (!_lines.Any(line => line.Contains(text, StringComparison.Ordinal)))
+        while (CountOf(text) < times)
         {
             Assert.False(_process.HasExited, $"It ended before it printed '{text}': {Output}");
             Assert.True(Stopwatch.GetElapsedTime(started) < Patience, $"It never printed '{text}': {Output}");
@@ -71,6 +76,11 @@ internal sealed class ServiceProcess : IAsyncDisposable
 
     public async Task SignalAsync(string signal)
     {
+        if (_process.HasExited)
+        {
+            return;
+        }
+
         using var kill = Process.Start("kill", [$"-{signal}", _process.Id.ToString(CultureInfo.InvariantCulture)]);
         await kill.WaitForExitAsync(TestContext.Current.CancellationToken);
     }

@@ -40,7 +40,7 @@ internal static class BenchVerb
             Config, Rows, Batch, Sequence, Steps, Threads, Rank, Checkpointing, Alone, Json,
         };
         train.SetAction(RunAsync);
-        return new Command("bench", "Measures this machine.") { train };
+        return new Command("bench", "Measures this machine.") { train, BenchFaultsVerb.Create() };
     }
 
     private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)

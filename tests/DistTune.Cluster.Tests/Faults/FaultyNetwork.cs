@@ -1,0 +1,144 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Threading.Channels;
+
+namespace DistTune.Cluster.Tests.Faults;
+
+/// <summary>
+/// A network between a worker and its coordinator, in user space: it delays, narrows, cuts connections, and swallows one direction while
+/// the other goes on. Bytes within a connection keep their order, as TCP promises whatever is lost below it.
+/// </summary>
+internal sealed class FaultyNetwork : IAsyncDisposable
+{
+    private const int PieceBytes = 16 * 1024;
+    private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
+    private readonly CancellationTokenSource _ended = new();
+    private readonly Lock _gate = new();
+    private readonly List<TcpClient> _open = [];
+    private readonly Task _accepting;
+    private volatile bool _swallowsAnswers;
+
+    public FaultyNetwork(int target)
+    {
+        _listener.Start();
+        Port = ((IPEndPoint)_listener.LocalEndpoint).Port;
+        _accepting = AcceptAsync(target);
+    }
+
+    public int Port { get; }
+
+    /// <summary>How long every piece is under way.</summary>
+    public TimeSpan Delay { get; init; }
+
+    /// <summary>Bytes a second in each direction; 0 is unlimited.</summary>
+    public int BytesPerSecond { get; init; }
+
+    /// <summary>Whether what the coordinator sends is lost, while what the worker sends arrives.</summary>
+    public bool SwallowsAnswers { set => _swallowsAnswers = value; }
+
+    /// <summary>How many connections were made.</summary>
+    public int Connections { get; private set; }
+
+    /// <summary>Cuts every connection in the middle of whatever it carries.</summary>
+    public void CutAll()
+    {
+        lock (_gate)
+        {
+            foreach (var client in _open)
+            {
+                client.Client.LingerState = new LingerOption(enable: true, 0);
+                client.Close();
+            }
+
+            _open.Clear();
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _ended.CancelAsync();
+        _listener.Stop();
+        CutAll();
+        await _accepting.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _ended.Dispose();
+        _listener.Dispose();
+    }
+
+    private async Task AcceptAsync(int target)
+    {
+        while (true)
+        {
+            var near = await _listener.AcceptTcpClientAsync(_ended.Token);
+            var far = new TcpClient();
+            lock (_gate)
+            {
+                Connections++;
+                _open.AddRange([near, far]);
+            }
+
+            _ = ConnectAsync(near, far, target);
+        }
+    }
+
+    // Its end, however it comes, is the end of the connection: nothing is to be observed.
+    private async Task ConnectAsync(TcpClient near, TcpClient far, int target)
+    {
+        try
+        {
+            await far.ConnectAsync(IPAddress.Loopback, target, _ended.Token);
+            await Task.WhenAny(CarryAsync(near, far, answers: false), CarryAsync(far, near, answers: true));
+        }
+        catch (Exception fault) when (fault is IOException or SocketException or ObjectDisposedException or OperationCanceledException)
+        {
+            // The coordinator is away, or the connection was cut.
+        }
+
+        near.Close();
+        far.Close();
+    }
+
+    private async Task CarryAsync(TcpClient from, TcpClient to, bool answers)
+    {
+        var underWay = Channel.CreateBounded<(byte[] Piece, long Due)>(64);
+        var receiving = ReceiveAsync(from.GetStream(), underWay.Writer);
+        var outbound = to.GetStream();
+        await foreach (var (piece, due) in underWay.Reader.ReadAllAsync(_ended.Token))
+        {
+            var wait = TimeSpan.FromMilliseconds(due - Environment.TickCount64);
+            if (wait > TimeSpan.Zero)
+            {
+                await Task.Delay(wait, _ended.Token);
+            }
+
+            if (BytesPerSecond > 0)
+            {
+                await Task.Delay(TimeSpan.FromSeconds((double)piece.Length / BytesPerSecond), _ended.Token);
+            }
+
+            if (!answers || !_swallowsAnswers)
+            {
+                await outbound.WriteAsync(piece, _ended.Token);
+            }
+        }
+
+        await receiving;
+    }
+
+    private async Task ReceiveAsync(NetworkStream stream, ChannelWriter<(byte[] Piece, long Due)> underWay)
+    {
+        var buffer = new byte[PieceBytes];
+        try
+        {
+            while (await stream.ReadAsync(buffer, _ended.Token) is > 0 and var count)
+            {
+                await underWay.WriteAsync((buffer[..count], Environment.TickCount64 + (long)Delay.TotalMilliseconds), _ended.Token);
+            }
+        }
+        catch (Exception fault) when (fault is IOException or SocketException or ObjectDisposedException or OperationCanceledException)
+        {
+            // The connection ended.
+        }
+
+        underWay.TryComplete();
+    }
+}

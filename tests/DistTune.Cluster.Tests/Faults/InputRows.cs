@@ -1,0 +1,109 @@
+using System.Globalization;
+
+namespace DistTune.Cluster.Tests.Faults;
+
+/// <summary>Rows of the fault table about what a coordinator is given: refused before anything is computed, with exit 2 and the place.</summary>
+[Collection(FaultSuite.Name)]
+[Trait("Tier", "All")]
+public sealed class InputRows
+{
+    private const int Refused = 2;
+
+    /// <summary>What is done to the folder of a run, and a part of the answer.</summary>
+    public static TheoryData<string, string> Inputs => new()
+    {
+        { "truncated JSONL", "rows.jsonl:25" },
+        { "invalid UTF-8", "rows.jsonl:25" },
+        { "device file as data", "/dev/zero" },
+        { "URL as data", "https://example.org/rows.jsonl" },
+        { "tokenizer of another model", "tokenizer" },
+        { "pickle instead of safetensors", "pytorch_model.bin" },
+        { "truncated safetensors", "model.safetensors" },
+    };
+
+    [Theory]
+    [MemberData(nameof(Inputs))]
+    public async Task Hostile_input(string inject, string answer)
+    {
+        await using var cluster = new FaultCluster();
+        var folder = Path.GetDirectoryName(cluster.Run.ConfigPath)!;
+        await SpoilAsync(inject, folder);
+
+        var coordinator = cluster.StartCoordinator();
+        Assert.True(await coordinator.ExitCodeAsync(TimeSpan.FromMinutes(1)) == Refused, coordinator.Output);
+
+        Assert.Contains(answer, coordinator.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("   at ", coordinator.Output, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(Path.Combine(cluster.Folder, "adapter")));
+        TableRow.Held(inject, $"exit 2 before step 0: {FirstLine(coordinator.Output)}");
+    }
+
+    [Theory]
+    [InlineData("data")]
+    [InlineData("base")]
+    public async Task Edited_in_mid_run(string what)
+    {
+        await using var cluster = new FaultCluster();
+        var (coordinator, _) = cluster.Start(1);
+        await coordinator.PrintsAsync("Step 3/");
+        await coordinator.SignalAsync("KILL");
+        await coordinator.ExitCodeAsync();
+        var folder = Path.GetDirectoryName(cluster.Run.ConfigPath)!;
+        var file = what == "data" ? Path.Combine(folder, "rows.jsonl") : Path.Combine(folder, "base", "model.safetensors");
+        var content = await File.ReadAllBytesAsync(file, TestContext.Current.CancellationToken);
+        var edited = (byte[])content.Clone();
+        edited[what == "data" ? Array.IndexOf(edited, (byte)'w') : edited.Length - 7] ^= 1;
+        await File.WriteAllBytesAsync(file, edited, TestContext.Current.CancellationToken);
+
+        var refusing = cluster.StartCoordinator();
+        Assert.True(await refusing.ExitCodeAsync() == Refused, refusing.Output);
+        await File.WriteAllBytesAsync(file, content, TestContext.Current.CancellationToken);
+
+        await cluster.EndsWithTheSameAdapterAsync(cluster.StartCoordinator());
+        TableRow.Held($"{what} edited in mid-run", $"refuses to go on: {FirstLine(refusing.Output)} Restored, same SHA-256");
+    }
+
+    private static async Task SpoilAsync(string inject, string folder)
+    {
+        var (rows, config, weights) = (Path.Combine(folder, "rows.jsonl"), Path.Combine(folder, "run.yaml"), Path.Combine(folder, "base", "model.safetensors"));
+        var cancellationToken = TestContext.Current.CancellationToken;
+        switch (inject)
+        {
+            case "truncated JSONL":
+                await File.AppendAllTextAsync(rows, """{"instruction": "the wheat", "outp""", cancellationToken);
+                break;
+            case "invalid UTF-8":
+                await File.AppendAllBytesAsync(rows, [.. """{"instruction": "a", "output": " """u8, 0xC3, 0x28, .. "\"}\n"u8], cancellationToken);
+                break;
+            case "device file as data":
+                await ReplaceAsync(config, "path: rows.jsonl", "path: /dev/zero", cancellationToken);
+                break;
+            case "URL as data":
+                await ReplaceAsync(config, "path: rows.jsonl", "path: \"https://example.org/rows.jsonl\"", cancellationToken);
+                break;
+            case "tokenizer of another model":
+                // Of more tokens than the base has embeddings for.
+                await ReplaceAsync(Path.Combine(folder, "base", "config.json"), "\"vocab_size\": ", "\"vocab_size\": 1, \"was\": ", cancellationToken);
+                break;
+            case "pickle instead of safetensors":
+                File.Move(weights, Path.Combine(folder, "base", "pytorch_model.bin"));
+                break;
+            default:
+                using (var file = File.OpenHandle(weights, FileMode.Open, FileAccess.ReadWrite))
+                {
+                    RandomAccess.SetLength(file, RandomAccess.GetLength(file) / 2);
+                }
+
+                break;
+        }
+    }
+
+    private static async Task ReplaceAsync(string path, string from, string to, CancellationToken cancellationToken)
+    {
+        var text = await File.ReadAllTextAsync(path, cancellationToken);
+        Assert.Contains(from, text, StringComparison.Ordinal);
+        await File.WriteAllTextAsync(path, text.Replace(from, to, StringComparison.Ordinal), cancellationToken);
+    }
+
+    private static string FirstLine(string output) => output.Split('\n', 2)[0].Trim().ToString(CultureInfo.InvariantCulture);
+}
