@@ -46,7 +46,19 @@ internal sealed class FaultyNetwork : IAsyncDisposable
         {
             foreach (var client in _open)
             {
-                client.Client.LingerState = new LingerOption(enable: true, 0);
+                try
+                {
+                    // With a reset instead of an orderly end; there is no socket any more where the connection ended by itself.
+                    if (client.Client is { } socket)
+                    {
+                        socket.LingerState = new LingerOption(enable: true, 0);
+                    }
+                }
+                catch (Exception fault) when (fault is SocketException or ObjectDisposedException)
+                {
+                    // It ends at this very moment.
+                }
+
                 client.Close();
             }
 

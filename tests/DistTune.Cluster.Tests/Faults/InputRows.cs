@@ -1,5 +1,3 @@
-using System.Globalization;
-
 namespace DistTune.Cluster.Tests.Faults;
 
 /// <summary>Rows of the fault table about what a coordinator is given: refused before anything is computed, with exit 2 and the place.</summary>
@@ -35,7 +33,7 @@ public sealed class InputRows
         Assert.Contains(answer, coordinator.Output, StringComparison.Ordinal);
         Assert.DoesNotContain("   at ", coordinator.Output, StringComparison.Ordinal);
         Assert.False(Directory.Exists(Path.Combine(cluster.Folder, "adapter")));
-        TableRow.Held(inject, $"exit 2 before step 0: {FirstLine(coordinator.Output)}");
+        TableRow.Held(inject, $"exit 2 before step 0: {FirstLine(coordinator.Output, folder)}");
     }
 
     [Theory]
@@ -60,7 +58,7 @@ public sealed class InputRows
         await File.WriteAllBytesAsync(file, content, TestContext.Current.CancellationToken);
 
         await cluster.EndsWithTheSameAdapterAsync(cluster.StartCoordinator());
-        TableRow.Held($"{what} edited in mid-run", $"refuses to go on: {FirstLine(refusing.Output)} Restored, same SHA-256");
+        TableRow.Held($"{what} edited in mid-run", $"refuses to go on: {FirstLine(refusing.Output, folder)} Restored, same SHA-256");
     }
 
     private static async Task SpoilAsync(string inject, string folder)
@@ -105,5 +103,5 @@ public sealed class InputRows
         await File.WriteAllTextAsync(path, text.Replace(from, to, StringComparison.Ordinal), cancellationToken);
     }
 
-    private static string FirstLine(string output) => output.Split('\n', 2)[0].Trim().ToString(CultureInfo.InvariantCulture);
+    private static string FirstLine(string output, string folder) => output.Split('\n', 2)[0].Replace(folder + "/", string.Empty, StringComparison.Ordinal).Trim();
 }
