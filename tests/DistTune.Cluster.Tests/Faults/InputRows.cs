@@ -81,7 +81,9 @@ public sealed class InputRows
                 break;
             case "tokenizer of another model":
                 // Of more tokens than the base has embeddings for.
-                await ReplaceAsync(Path.Combine(folder, "base", "config.json"), "\"vocab_size\": ", "\"vocab_size\": 1, \"was\": ", cancellationToken);
+                const string Added = "\"added_tokens\": [";
+                const string Foreign = """{"id": 5000, "content": "wheat", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": false},""";
+                await ReplaceAsync(Path.Combine(folder, "base", "tokenizer.json"), Added, Added + Foreign, cancellationToken);
                 break;
             case "pickle instead of safetensors":
                 File.Move(weights, Path.Combine(folder, "base", "pytorch_model.bin"));
