@@ -6,6 +6,7 @@ using DistTune.Core.Planning;
 using DistTune.Core.Training;
 using DistTune.Engine;
 using DistTune.Engine.Tests;
+using DistTune.Goldens.Support;
 using DistTune.Modeling;
 using DistTune.Worker;
 
@@ -42,10 +43,13 @@ public sealed class AdapterKindTests
         await Task.WhenAll(workers.Select(LocalCluster.EndsAsync));
 
         Assert.Equal(0, cluster.CoordinatorExitCode);
-        Assert.Equal(expected.Adapter.Sha256, cluster.Outputs[0].Result!.Adapter.Sha256);
-        Assert.NotEqual(run.InitialAdapter.Sha256, expected.Adapter.Sha256);
         using var files = new RunFiles(run, TimeProvider.System);
-        ReadsBack(run, files.Complete(expected, 0).AdapterPath, expected.Adapter);
+        var folder = files.Complete(expected, 0).AdapterPath;
+        var same = expected.Adapter.Sha256 == cluster.Outputs[0].Result!.Adapter.Sha256;
+        SupportLog.AddWorkersResult(folder, adapter.ReplaceLineEndings("; "), same);
+        Assert.True(same, $"{expected.Adapter.Sha256} in one process, {cluster.Outputs[0].Result!.Adapter.Sha256} over two workers.");
+        Assert.NotEqual(run.InitialAdapter.Sha256, expected.Adapter.Sha256);
+        ReadsBack(run, folder, expected.Adapter);
     }
 
     private static async Task<RunResult> InOneProcessAsync(PreparedRun run)

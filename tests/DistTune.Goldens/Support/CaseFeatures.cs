@@ -5,6 +5,8 @@ namespace DistTune.Goldens.Support;
 /// <summary>Which features a golden case exercises, read from the case itself.</summary>
 internal static class CaseFeatures
 {
+    private const string Linears = "LoRA on linear modules";
+
     private static readonly Dictionary<string, string> FamilyNames = new(StringComparer.Ordinal)
     {
         ["llama"] = "Llama 2, 3, 3.1, 3.2, SmolLM2",
@@ -39,6 +41,14 @@ internal static class CaseFeatures
         }
 
         return File.Exists(Path.Combine(folder, "config.json")) ? [.. OfModel(Read(Path.Combine(folder, "config.json"))).Distinct()] : [];
+    }
+
+    /// <summary>The features of an adapter that a run wrote; full fine-tuning for a model folder.</summary>
+    public static IReadOnlyList<SupportedFeature> OfResult(string folder)
+    {
+        var config = Path.Combine(folder, "adapter_config.json");
+        var names = File.Exists(config) ? OfPeft(Read(config)).Prepend(Linears) : ["full fine-tuning"];
+        return [.. names.Distinct(StringComparer.Ordinal).Select(Adapter)];
     }
 
     private static IEnumerable<SupportedFeature> OfModel(JsonElement config)
@@ -100,7 +110,7 @@ internal static class CaseFeatures
             yield break;
         }
 
-        yield return Adapter("LoRA on linear modules");
+        yield return Adapter(Linears);
         foreach (var name in OfPeft(peft).Concat(OfOptimizer(root)))
         {
             yield return Adapter(name);
@@ -122,7 +132,7 @@ internal static class CaseFeatures
 
         foreach (var (key, name) in PeftOptions)
         {
-            if (Member(peft, key) is { ValueKind: not JsonValueKind.False })
+            if (Member(peft, key) is { } value && SaysSomething(value))
             {
                 yield return name;
             }
@@ -135,7 +145,7 @@ internal static class CaseFeatures
 
         if (Text(peft, "init_lora_weights") is { } start)
         {
-            yield return start == "pissa" ? "PiSSA" : start;
+            yield return start == "pissa" ? "PiSSA" : $"`init_lora_weights: {start}`";
         }
     }
 
@@ -151,6 +161,14 @@ internal static class CaseFeatures
             yield return "label smoothing";
         }
     }
+
+    private static bool SaysSomething(JsonElement value) => value.ValueKind switch
+    {
+        JsonValueKind.False => false,
+        JsonValueKind.Object => value.EnumerateObject().Any(),
+        JsonValueKind.Array => value.GetArrayLength() > 0,
+        _ => true,
+    };
 
     private static SupportedFeature Adapter(string name) => new(SupportedFeature.Adapters, name);
 

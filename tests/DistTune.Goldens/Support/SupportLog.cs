@@ -52,6 +52,18 @@ public static class SupportLog
         }
     }
 
+    /// <summary>Keeps that a result was the same, or not, with one worker and with two.</summary>
+    /// <param name="folder">The PEFT folder that came out, or the model's for full fine-tuning.</param>
+    /// <param name="test">The test.</param>
+    /// <param name="passed">Whether it was.</param>
+    public static void AddWorkersResult(string folder, string test, bool passed)
+    {
+        foreach (var feature in CaseFeatures.OfResult(folder))
+        {
+            Add(new SupportEntry(feature, Evidence.Workers, test, passed));
+        }
+    }
+
     /// <summary>Keeps what a test showed.</summary>
     public static void Add(SupportEntry entry)
     {
