@@ -8,6 +8,7 @@ using DistTune.Core.Configuration;
 using DistTune.Core.Formats;
 using DistTune.Core.Numerics;
 using DistTune.Core.Planning;
+using DistTune.Core.Quantization;
 using DistTune.Core.Training;
 
 namespace DistTune.Cli.Verbs;
@@ -81,7 +82,7 @@ internal static class EvalVerb
     {
         var plan = run.Plan;
         using var weights = WeightSources.Open(plan.BaseModel);
-        var untrained = AdapterHash.Version(AdapterInitialization.Neutral(plan.Layout, plan.Adapter, weights));
+        var untrained = AdapterHash.Version(AdapterInitialization.Neutral(plan.Layout, plan.Adapter, RestoredWeights.Of(weights, run.Spec, plan.Quantization)));
         if (plan.Adapter.Kind == AdapterKind.Full)
         {
             using var model = WeightSources.Open(folder ?? Path.Combine(run.Config.OutputFolder, "model"));

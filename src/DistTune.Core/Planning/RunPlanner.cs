@@ -25,6 +25,7 @@ public static class RunPlanner
     public static async Task<PreparedRun> CreateAsync(RunConfig config, bool bfloat16ByDefault, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(config);
+        RequireResult(config);
         var hashing = ModelHash.ComputeAsync(config.BaseModel, cancellationToken);
         var spec = ModelFamilies.Describe(config.BaseModel);
         using var weights = WeightSources.Open(config.BaseModel);
@@ -39,7 +40,7 @@ public static class RunPlanner
         RequireTrainedTokens(data, config);
 
         var layout = ParameterGroups.WithRates(AdapterLayout.Create(spec, config.Adapter), config.LoraPlus, config.Optimizer.LearningRate);
-        var initial = AdapterHash.Version(InitialAdapter.Values(config, layout, weights));
+        var initial = AdapterHash.Version(InitialAdapter.Values(config, layout, RestoredWeights.Of(weights, spec, config.Quantization)));
         var steps = StepPlan.Create(
             data.Training.Length, config.MicroBatchSize, config.GradientAccumulationSteps, config.Epochs, config.MaxSteps, config.Seed, config.Shuffle);
         var schedule = config.Optimizer.ScheduleFor(steps.Steps);
@@ -99,6 +100,18 @@ public static class RunPlanner
         IEnumerable<int> ends = tokenizer.EosId is { } eos ? spec.EndTokens.Append(eos) : spec.EndTokens;
         return [.. ends.Distinct().Order()];
     }
+
+    // A result in full is a folder that takes its config.json from the base's; without one the run would fail when all is done.
+    private static void RequireResult(RunConfig config)
+    {
+        if (config.Adapter.Kind == AdapterKind.Full && IsGguf(config.BaseModel))
+        {
+            throw new DistTuneException(FaultKind.Configuration, $"adapter: full saves a model folder and needs the base as one, but {config.BaseModel} is a GGUF file. Run `disttune import gguf FILE --output-dir ./model` first and set base_model: ./model, or set adapter: lora.");
+        }
+    }
+
+    private static bool IsGguf(string path) =>
+        WeightSources.IsGguf(path) || (Directory.Exists(path) && !File.Exists(Path.Combine(path, ModelFamilies.ConfigName)) && WeightSources.IsGguf(WeightSources.Locate(path)));
 
     private static void RequireVocabulary(DecoderSpec spec, Tokenizer tokenizer, string path)
     {

@@ -80,7 +80,7 @@ public sealed unsafe class QuantizingWeights : IFourBitWeights
     }
 
     // What the reference would restore the values to; block types are widened to fp32 when read.
-    private static WeightType ValueType(WeightType type) => type is WeightType.BFloat16 or WeightType.Float16 ? type : WeightType.Float32;
+    internal static WeightType ValueType(WeightType type) => type is WeightType.BFloat16 or WeightType.Float16 ? type : WeightType.Float32;
 
     // One buffer for one matrix after the other, outside of the managed heap, which would keep it.
     private Span<float> Buffer(int length)

@@ -2,6 +2,7 @@ using DistTune.Core.Configuration;
 using DistTune.Core.Formats;
 using DistTune.Core.Models;
 using DistTune.Core.Planning;
+using DistTune.Core.Quantization;
 using DistTune.Core.Training;
 
 namespace DistTune.Core.Tests.Planning;
@@ -78,6 +79,30 @@ public sealed class InitialAdapterTests
             // A row has eight values.
             var expected = entry.Role == TensorRole.Weight ? 0.25f : (float)Math.Sqrt(8 * 0.0625);
             Assert.All(run.InitialAdapter.Values.Span.Slice((int)entry.Offset, (int)entry.Length).ToArray(), value => Assert.Equal(expected, value));
+        }
+    }
+
+    [Fact]
+    public async Task Create_DoraOverFourBits_StartsFromTheLengthsThatTheRunComputesWith()
+    {
+        using var tiny = new TinyBase();
+        var model = Path.Combine(tiny.Folder, "model");
+        var spec = ModelFamilies.Describe(model);
+        var shapes = spec.Weights.Select(weight => new WeightInfo(weight.Name, WeightType.Float32, weight.Shape));
+        SafetensorsWriter.Write(Path.Combine(model, WeightSources.SingleFileName), shapes, (weight, stream) =>
+            SafetensorsWriter.WriteValues(stream, [.. Enumerable.Range(0, (int)weight.Length).Select(i => (float)CounterRandom.Normal(5, CounterRandom.Stream(weight.Name), (ulong)i))], weight.Type));
+        var folder = Directory.CreateDirectory(Path.Combine(tiny.Folder, "four-bits")).FullName;
+        FourBitFolder.Write(folder, model, spec, new FourBitSettings());
+        using var restored = WeightSources.Open(folder);
+
+        var run = await Plan(tiny, Run.Replace("init_adapter: start", "adapter: qlora\nuse_dora: true", StringComparison.Ordinal));
+
+        foreach (var entry in run.Plan.Layout.Entries.Where(entry => entry.Role == TensorRole.Magnitude))
+        {
+            var matrix = new float[entry.Length * 8];
+            restored.ReadFloat32(entry.Module + ".weight", matrix);
+            var expected = matrix.Chunk(8).Select(row => (float)Math.Sqrt(row.Sum(value => (double)value * value)));
+            Assert.Equal(expected, run.InitialAdapter.Values.Span.Slice((int)entry.Offset, (int)entry.Length).ToArray());
         }
     }
 

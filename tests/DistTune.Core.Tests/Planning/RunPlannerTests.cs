@@ -51,6 +51,21 @@ public sealed class RunPlannerTests
         Assert.NotEqual(plain.Plan.Hashes.Configuration, changed.Plan.Hashes.Configuration);
     }
 
+    [Fact]
+    public async Task Create_AllWeightsOfAGgufFile_IsRefusedBeforeAnythingIsRead()
+    {
+        using var tiny = new TinyBase();
+        File.Move(Path.Combine(tiny.Folder, "model", "config.json"), Path.Combine(tiny.Folder, "model", "base.gguf"));
+        File.Delete(Path.Combine(tiny.Folder, "model", "model.safetensors"));
+        foreach (var path in (string[])["model", "model/base.gguf"])
+        {
+            var yaml = Run.Replace("base_model: model", "base_model: " + path, StringComparison.Ordinal).Replace("lora_r: 2", "adapter: full", StringComparison.Ordinal);
+            var error = await Assert.ThrowsAsync<DistTuneException>(() => Plan(tiny, yaml));
+            Assert.Equal(FaultKind.Configuration, error.Kind);
+            Assert.Contains("disttune import gguf", error.Message, StringComparison.Ordinal);
+        }
+    }
+
     [Theory]
     [InlineData("distributed: {workers: 3, lease_seconds: 5}")]
     [InlineData("logging_steps: 7")]
