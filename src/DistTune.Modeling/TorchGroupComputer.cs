@@ -44,6 +44,11 @@ public sealed class TorchGroupComputer : IGroupComputer
     /// <param name="pass">How micro-batches are computed.</param>
     /// <param name="lanes">How many groups are computed at the same time, at least 1.</param>
     public TorchGroupComputer(BaseModel model, ParameterLayout layout, AdapterSettings adapter, PassSettings pass, int lanes)
+        : this(model, layout, adapter, pass, lanes, version => AdaptedModel.Create(model, layout, adapter, version))
+    {
+    }
+
+    private TorchGroupComputer(BaseModel model, ParameterLayout layout, AdapterSettings adapter, PassSettings pass, int lanes, Func<AdapterVersion, AdaptedModel> create)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(layout);
@@ -54,10 +59,23 @@ public sealed class TorchGroupComputer : IGroupComputer
         _layout = layout;
         _adapter = adapter;
         _pass = pass;
-        _adapters = new AdapterCache(version => AdaptedModel.Create(model, layout, adapter, version));
+        _adapters = new AdapterCache(create);
         _queue = new BlockingCollection<WorkItem>(lanes);
         _free = new SemaphoreSlim(lanes, lanes);
         _lanes = [.. Enumerable.Range(0, lanes).Select(StartLane)];
+    }
+
+    /// <summary>Starts one lane that answers with several adapters, all active at once. Nothing can be trained so.</summary>
+    /// <param name="model">The base; must outlive this.</param>
+    /// <param name="adapters">At least one; what they add is summed, each by its weight.</param>
+    /// <returns>The computer, and the version that its groups are computed with.</returns>
+    public static (TorchGroupComputer Computer, AdapterVersion Version) Over(BaseModel model, IReadOnlyList<LoadedAdapter> adapters)
+    {
+        ArgumentNullException.ThrowIfNull(adapters);
+        ArgumentOutOfRangeException.ThrowIfZero(adapters.Count);
+        var together = new AdapterVersion(string.Join('+', adapters.Select(adapter => adapter.Version.Sha256)), adapters[0].Version.Values);
+        var computer = new TorchGroupComputer(model, adapters[0].Layout, adapters[0].Settings, new PassSettings(false), 1, _ => AdaptedModel.Create(model, adapters));
+        return (computer, together);
     }
 
     /// <inheritdoc/>

@@ -82,6 +82,28 @@ public sealed class TrainingVerbTests(Workshop workshop) : IClassFixture<Worksho
     }
 
     [Fact]
+    public async Task Generate_SeveralAdapters_SumsWhatTheyAddByTheirWeights()
+    {
+        var folder = workshop.PathOf("out-several");
+        var trained = await Workshop.Disttune("train", workshop.RunFile, "--output-dir", folder, "--learning-rate", "0.5");
+        Assert.True(trained.ExitCode == 0, trained.Error);
+        var adapter = Path.Combine(folder, "adapter");
+        string[] command = ["generate", "--model", workshop.PathOf("base"), "--prompt", "Arpa ne ister?", "--max-new-tokens", "16", "--temperature", "4"];
+        async Task<string> Answer(params string[] adapters)
+        {
+            var (exitCode, output, error) = await Workshop.Disttune([.. command, .. adapters.SelectMany(name => (string[])["--adapter", name])]);
+            Assert.True(exitCode == 0, error);
+            return output;
+        }
+
+        var (plain, one) = (await Answer(), await Answer(adapter));
+        Assert.NotEqual(plain, one);
+        Assert.Equal(one, await Answer($"{adapter}=0.5", $"{adapter}=0.5"));
+        Assert.Equal(plain, await Answer($"{adapter}=1", $"{adapter}=-1"));
+        Assert.Equal(2, (await Workshop.Disttune([.. command, "--adapter", $"{adapter}=much"])).ExitCode);
+    }
+
+    [Fact]
     public async Task Train_AnAdapterOfAnotherRank_IsRefusedBeforeTimeIsSpent()
     {
         var folder = workshop.PathOf("out-init");

@@ -35,7 +35,7 @@ internal static class AdapterArguments
     }
 
     // A folder's own name may hold the sign.
-    private static (string Folder, double Weight) Parse(string argument)
+    internal static (string Folder, double Weight) Parse(string argument)
     {
         var sign = argument.LastIndexOf('=');
         if (sign < 0 || Directory.Exists(argument))

@@ -10,6 +10,7 @@ using DistTune.Core.Planning;
 using DistTune.Core.Text;
 using DistTune.Core.Training;
 using DistTune.Modeling;
+using DistTune.Modeling.Adapters;
 
 namespace DistTune.Cli.Verbs;
 
@@ -17,7 +18,7 @@ namespace DistTune.Cli.Verbs;
 internal static class GenerateVerb
 {
     private static readonly Option<string> Model = new("--model") { Description = "Model folder or GGUF file.", Required = true, HelpName = "PATH" };
-    private static readonly Option<string?> Adapter = new("--adapter") { Description = "PEFT folder.", HelpName = "PATH" };
+    private static readonly Option<string[]> Adapter = new("--adapter") { Description = "PEFT folder; repeated, all are active at once, each by its weight (DIR=0.7).", HelpName = "DIR[=W]" };
     private static readonly Option<string[]> Prompt = new("--prompt") { Description = "What to answer; may be repeated. Without it, each line of standard input is a prompt.", HelpName = "TEXT" };
     private static readonly Option<string?> System = new("--system") { Description = "System message.", HelpName = "TEXT" };
     private static readonly Option<bool> Raw = new("--raw") { Description = "Continue the text as it is, without the chat template." };
@@ -31,10 +32,11 @@ internal static class GenerateVerb
         var command = new Verb(
             "generate",
             """
-            Answers prompts with a base model and, if given, an adapter; prints the answer as it comes.
+            Answers prompts with a base model and the adapters that are given; prints the answer as it comes.
 
             Examples:
               disttune generate --model ./model --adapter outputs/run/adapter --prompt "Buğday ne zaman ekilir?"
+              disttune generate --model ./model --adapter advice=0.7 --adapter tone=0.3 --prompt "Buğday ne zaman ekilir?"
               disttune generate --model ./model --prompt "Once upon a time" --raw --temperature 0.8 --top-p 0.95
             """)
         {
@@ -52,7 +54,7 @@ internal static class GenerateVerb
         var tokenizer = BaseText.Tokenizer(path);
         settings = settings with { StopTokens = RunPlanner.StopTokens(spec, tokenizer) };
         var encode = Encoder(parsed, path, tokenizer);
-        var (layout, adapter, version) = LoadAdapter(parsed.GetValue(Adapter), spec);
+        var adapters = LoadAdapters(parsed.GetValue(Adapter) ?? [], spec);
         BaseModel model;
         using (var weights = WeightSources.Open(path))
         {
@@ -61,7 +63,8 @@ internal static class GenerateVerb
 
         using (model)
         {
-            await using var computer = new TorchGroupComputer(model, layout, adapter, gradientCheckpointing: false, lanes: 1);
+            var (computer, version) = TorchGroupComputer.Over(model, adapters);
+            await using var running = computer.ConfigureAwait(false);
             var output = parsed.InvocationConfiguration.Output;
             var index = 0;
             foreach (var prompt in Prompts(parsed))
@@ -104,19 +107,22 @@ internal static class GenerateVerb
     private static JsonElement Message(string role, string content) => JsonSerializer.SerializeToElement(new { role, content });
 
     // Without an adapter the smallest one there is, at zero: the base computes as it is.
-    private static (ParameterLayout Layout, AdapterSettings Settings, AdapterVersion Version) LoadAdapter(string? folder, DecoderSpec spec)
+    private static ImmutableArray<LoadedAdapter> LoadAdapters(string[] arguments, DecoderSpec spec)
     {
-        if (folder is null)
+        if (arguments is [])
         {
             var none = new AdapterSettings(AdapterKind.Lora, 1, 1, [spec.Linears[0].Name]);
             var smallest = AdapterLayout.Create(spec, none);
-            return (smallest, none, AdapterHash.Version(new float[smallest.Length]));
+            return [new LoadedAdapter(smallest, none, AdapterHash.Version(new float[smallest.Length]))];
         }
 
-        var peft = PeftAdapter.Load(folder);
-        peft.RequireUnchangedBase();
-        var layout = AdapterLayout.Create(spec, peft.Settings);
-        return (layout, peft.Settings, AdapterHash.Version(peft.ToVector(layout)));
+        return [.. arguments.Select(AdapterArguments.Parse).Select(argument =>
+        {
+            var peft = PeftAdapter.Load(argument.Folder);
+            peft.RequireUnchangedBase();
+            var layout = AdapterLayout.Create(spec, peft.Settings);
+            return new LoadedAdapter(layout, peft.Settings, AdapterHash.Version(peft.ToVector(layout)), argument.Weight);
+        })];
     }
 
     private static IEnumerable<string> Prompts(ParseResult parsed)
