@@ -65,8 +65,8 @@ install_peers() {
   mkdir -p "$PEERS"
   local log="$PEERS/install.log"
   if ! /usr/bin/python3 -c 'import grpc, torch' 2> /dev/null || [ -z "$(command -v promtool)" ]; then
-    say "Installing peers for tests: python3-grpcio python3-torch prometheus"
-    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-grpcio python3-torch python3-numpy prometheus; } > "$log" 2>&1 ||
+    say "Installing peers for tests: python3-grpcio python3-torch prometheus libfaketime"
+    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-grpcio python3-torch python3-numpy prometheus libfaketime; } > "$log" 2>&1 ||
       say "  could not be installed (${log#"$ROOT"/}); their tests will skip"
   fi
   if [ ! -d "$PEERS/node_modules/@grpc/grpc-js" ]; then

@@ -114,8 +114,11 @@ internal sealed class JournalFile : IDisposable
         var read = _file.Read(_end, next);
         if (next[..read].IndexOfAnyExcept((byte)0) >= 0 || _file.Length < _end)
         {
-            throw new RunStorageException(string.Create(
-                CultureInfo.InvariantCulture, $"{_path} has gone on without this coordinator, whose term {Term} is over: another one has taken the run. This one stops.")) { Superseded = true };
+            throw new RunStorageException(FormattableString.Invariant(
+                $"{_path} has gone on without this coordinator, whose term {Term} is over: another one has taken the run. This one stops."))
+            {
+                Superseded = true,
+            };
         }
     }
 }

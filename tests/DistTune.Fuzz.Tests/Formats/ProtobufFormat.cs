@@ -11,7 +11,13 @@ internal sealed class ProtobufFormat : FuzzFormat
 {
     private static readonly V1.GroupReference Reference = new()
     {
-        RunId = "run", Term = 3, Step = 1, Kind = V1.GroupKind.Train, Index = 2, AdapterSha256 = new string('a', 64), Attempt = 1,
+        RunId = "run",
+        Term = 3,
+        Step = 1,
+        Kind = V1.GroupKind.Train,
+        Index = 2,
+        AdapterSha256 = new string('a', 64),
+        Attempt = 1,
     };
 
     public override string Name => "protobuf";

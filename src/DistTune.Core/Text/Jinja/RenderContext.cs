@@ -51,7 +51,7 @@ internal sealed class RenderContext
 
     // Comparing values is Python's business and knows no rendering; values that share their parts still make it as long as one likes.
     [ThreadStatic]
-    private static RenderContext? t_running;
+    private static RenderContext? _running;
 
     internal Scope Scope { get; private set; }
 
@@ -86,20 +86,20 @@ internal sealed class RenderContext
     }
 
     /// <summary>Counts work against the rendering that runs on this thread, if one does.</summary>
-    internal static void ChargeRunning(long cost) => t_running?.Charge(cost);
+    internal static void ChargeRunning(long cost) => _running?.Charge(cost);
 
     /// <summary>Runs a rendering's body.</summary>
     internal void Run(Action body)
     {
-        var outer = t_running;
-        t_running = this;
+        var outer = _running;
+        _running = this;
         try
         {
             body();
         }
         finally
         {
-            t_running = outer;
+            _running = outer;
         }
     }
 
