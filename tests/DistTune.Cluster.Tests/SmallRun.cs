@@ -16,17 +16,25 @@ namespace DistTune.Cluster.Tests;
 /// <summary>A run over the smallest golden model: its files in a folder of its own, and what it comes to in this process.</summary>
 internal sealed class SmallRun : IDisposable
 {
+    /// <summary>Optimizer steps of a run that something happens to in its middle: far more than pass before a test has acted.</summary>
+    public const int ManySteps = 60;
+
+    private const int FewSteps = 8;
+
     private static readonly Dictionary<string, Lazy<Task<string>>> Expected = new(StringComparer.Ordinal)
     {
-        ["lora"] = new(() => ComputeInProcessAsync("lora")),
-        ["qlora"] = new(() => ComputeInProcessAsync("qlora")),
+        ["lora"] = new(() => ComputeInProcessAsync("lora", FewSteps)),
+        ["qlora"] = new(() => ComputeInProcessAsync("qlora", FewSteps)),
     };
+
+    private static readonly Lazy<Task<string>> ExpectedAfterMany = new(() => ComputeInProcessAsync("lora", ManySteps));
 
     private readonly string _folder = Directory.CreateTempSubdirectory("disttune-cluster-").FullName;
 
     /// <param name="adapter">Kind of adapter, or the lines of the configuration that say what is trained.</param>
     /// <param name="biases">Whether the base's linear modules get biases.</param>
-    public SmallRun(string adapter = "lora", bool biases = false)
+    /// <param name="steps">Optimizer steps.</param>
+    public SmallRun(string adapter = "lora", bool biases = false, int steps = FewSteps)
     {
         var golden = Path.Combine(RepositoryRoot(), "tests", "golden");
         var model = Directory.CreateDirectory(Path.Combine(_folder, "base")).FullName;
@@ -47,14 +55,13 @@ internal sealed class SmallRun : IDisposable
 
         File.WriteAllLines(Path.Combine(_folder, "rows.jsonl"), Enumerable.Range(0, 24).Select(Row));
         var lines = adapter.Contains(':', StringComparison.Ordinal) ? adapter : $"adapter: {adapter}\nlora_r: 4\nlora_alpha: 8";
-        File.WriteAllText(ConfigPath, lines + "\n" + """
+        File.WriteAllText(ConfigPath, lines + "\n" + string.Create(CultureInfo.InvariantCulture, $"max_steps: {steps}\n") + """
             base_model: base
             datasets: [{path: rows.jsonl, type: alpaca}]
             val_set_size: 4
             sequence_len: 96
             micro_batch_size: 2
             gradient_accumulation_steps: 3
-            max_steps: 8
             learning_rate: 1e-2
             bf16: false
             seed: 7
@@ -76,6 +83,9 @@ internal sealed class SmallRun : IDisposable
     /// <summary>SHA-256 of the adapter that one lane in this process comes to.</summary>
     public static Task<string> ExpectedAdapterAsync(string adapter = "lora") => Expected[adapter].Value;
 
+    /// <summary>The same of a LoRA run of <see cref="ManySteps"/>.</summary>
+    public static Task<string> ExpectedAdapterAfterManyStepsAsync() => ExpectedAfterMany.Value;
+
     /// <summary>What the summary says of the adapter.</summary>
     public string SummarisedAdapter()
     {
@@ -85,9 +95,9 @@ internal sealed class SmallRun : IDisposable
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
-    private static async Task<string> ComputeInProcessAsync(string adapter)
+    private static async Task<string> ComputeInProcessAsync(string adapter, int steps)
     {
-        using var small = new SmallRun(adapter);
+        using var small = new SmallRun(adapter, steps: steps);
         var config = RunConfigLoader.Load(small.ConfigPath, []);
         var run = await RunPlanner.CreateAsync(config, bfloat16ByDefault: false, CancellationToken.None);
         using var full = WeightSources.Open(run.Plan.BaseModel);

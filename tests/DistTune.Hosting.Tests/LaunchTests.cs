@@ -13,6 +13,9 @@ public sealed partial class LaunchTests
     private const int Epochs = 4;
     private const int Steps = 12;
 
+    /// <summary>Of a run that goes on long after a test has acted on its first steps.</summary>
+    private const int ManyEpochs = 30;
+
     [Fact]
     public async Task A_run_is_one_trace_per_step_through_every_process_and_shows_every_metric_of_the_dashboard()
     {
@@ -74,10 +77,10 @@ public sealed partial class LaunchTests
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "Signals and process trees are read from /proc.");
         await using var whole = new Launch();
-        whole.Start(Epochs);
+        whole.Start(ManyEpochs);
         Assert.True(await whole.EndsAsync() == 0, whole.Output);
         await using var disturbed = new Launch();
-        disturbed.Start(Epochs);
+        disturbed.Start(ManyEpochs);
         await disturbed.PrintsAsync("Step 4/");
 
         Signals.Send(CoordinatorBelow(disturbed.ProcessId), Signals.Kill);
