@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using DistTune.Core.Configuration;
 using DistTune.Core.Formats;
 using DistTune.Core.Models;
@@ -8,6 +9,7 @@ using DistTune.Engine;
 using DistTune.Engine.Tests;
 using DistTune.Goldens.Support;
 using DistTune.Modeling;
+using DistTune.Modeling.Adapters;
 using DistTune.Worker;
 
 namespace DistTune.Cluster.Tests;
@@ -27,37 +29,97 @@ public sealed class AdapterKindTests
     [InlineData("modules_to_save: [embed_tokens, lm_head, norm, layers.0.self_attn.v_proj]\nlora_target_modules: [q_proj]")]
     [InlineData("lora_dropout: 0.2\nlora_target_modules: [q_proj, v_proj, down_proj, lm_head]\nlabel_smoothing_factor: 0.1\ninit_lora_weights: gaussian")]
     [InlineData("init_lora_weights: pissa\nlora_r: 3\nlora_target_modules: [q_proj, v_proj, down_proj]\nbias: lora_only")]
+    [InlineData("lora_target_modules: all-linear\nlora_r: 2", "bf16=true")]
+    [InlineData("adapter: qlora\nlora_target_modules: [q_proj, v_proj]")]
+    [InlineData("adapter: qlora\nbnb_4bit_quant_type: fp4\nbnb_4bit_use_double_quant: false\nuse_dora: true\nlora_r: 4", "bf16=true")]
+    [InlineData("init_adapter: {golden}/train/lora-basic/adapter_final\nlora_target_modules: [q_proj, v_proj]")]
     [InlineData("adapter: full\nweight_decay: 0.1")]
-    public async Task An_adapter_of_any_kind_is_the_same_over_two_workers_as_in_one_process(string adapter)
+    public async Task An_adapter_of_any_kind_is_the_same_over_two_workers_as_in_one_process(string adapter, params string[] overrides)
     {
-        using var small = new SmallRun(adapter, biases: true);
-        var config = RunConfigLoader.Load(small.ConfigPath, [ConfigOverride.FromAssignment(Short), ConfigOverride.FromAssignment("generate_samples=false")]);
-        var run = await RunPlanner.CreateAsync(config, bfloat16ByDefault: false, TestContext.Current.CancellationToken);
+        using var small = new SmallRun(adapter.Replace("{golden}", GoldenFolder, StringComparison.Ordinal), biases: true);
+        var run = await PrepareAsync(small, overrides);
         var expected = await InOneProcessAsync(run);
-        await using var cluster = new LocalCluster();
 
-        await cluster.StartCoordinatorAsync(new EngineOptions { WorkersToStart = 2 }, [(run.Plan, run.InitialAdapter)]);
-        var workers = await Task.WhenAll(Enumerable.Range(0, 2).Select(rank =>
-            cluster.StartWorkerAsync(rank, 1 + rank, computers: new TorchComputerSource(LocalCluster.OptionsOf(cluster.GrpcPort, rank, 1 + rank)))));
-        await cluster.CoordinatorEndsAsync();
-        await Task.WhenAll(workers.Select(LocalCluster.EndsAsync));
+        var together = Assert.Single(await OverTwoWorkersAsync(run));
 
-        Assert.Equal(0, cluster.CoordinatorExitCode);
         using var files = new RunFiles(run, TimeProvider.System);
         var folder = files.Complete(expected, 0).AdapterPath;
-        var same = expected.Adapter.Sha256 == cluster.Outputs[0].Result!.Adapter.Sha256;
-        SupportLog.AddWorkersResult(folder, adapter.ReplaceLineEndings("; "), same);
-        Assert.True(same, $"{expected.Adapter.Sha256} in one process, {cluster.Outputs[0].Result!.Adapter.Sha256} over two workers.");
+        var same = expected.Adapter.Sha256 == together.Adapter.Sha256;
+        SupportLog.AddWorkersRun(run, folder, adapter.ReplaceLineEndings("; "), same);
+        Assert.True(same, $"{expected.Adapter.Sha256} in one process, {together.Adapter.Sha256} over two workers.");
         Assert.NotEqual(run.InitialAdapter.Sha256, expected.Adapter.Sha256);
         ReadsBack(run, folder, expected.Adapter);
     }
 
+    [Fact]
+    public async Task Adapters_of_two_runs_over_the_same_workers_answer_together_as_those_of_one_process_do()
+    {
+        using var small = new SmallRun("lora_target_modules: [q_proj, down_proj]", biases: true);
+        var runs = await Task.WhenAll(
+            PrepareAsync(small, "output_dir=advice"),
+            PrepareAsync(small, "output_dir=tone", "lora_r=3", "use_rslora=true", "lora_target_modules=[q_proj, v_proj]", "seed=11"));
+        RunResult[] alone = [await InOneProcessAsync(runs[0]), await InOneProcessAsync(runs[1])];
+
+        var together = await OverTwoWorkersAsync(runs);
+
+        var expected = await AnswerAsync(runs, alone);
+        var same = (await AnswerAsync(runs, together)).SequenceEqual(expected);
+        SupportLog.AddWorkersTogether(nameof(Adapters_of_two_runs_over_the_same_workers_answer_together_as_those_of_one_process_do), same);
+        Assert.True(same);
+        Assert.NotEqual(expected, await AnswerAsync(runs[..1], alone[..1]));
+    }
+
+    private static string GoldenFolder => Path.Combine(SmallRun.RepositoryRoot(), "tests", "golden");
+
+    private static Task<PreparedRun> PrepareAsync(SmallRun small, params IEnumerable<string> overrides)
+    {
+        var config = RunConfigLoader.Load(small.ConfigPath, [.. overrides.Prepend("generate_samples=false").Prepend(Short).Select(ConfigOverride.FromAssignment)]);
+        return RunPlanner.CreateAsync(config, bfloat16ByDefault: false, TestContext.Current.CancellationToken);
+    }
+
     private static async Task<RunResult> InOneProcessAsync(PreparedRun run)
     {
-        using var weights = WeightSources.Open(run.Plan.BaseModel);
-        using var model = run.Plan.Adapter.Kind == AdapterKind.Full ? BaseModel.WithoutWeights(run.Spec) : BaseModel.Load(PissaStart.ChangeOf(run.Plan.Layout, run.Plan.Adapter)?.Invoke(weights) ?? weights, run.Spec);
+        using var model = OpenBase(run);
         await using var computer = new TorchGroupComputer(model, run.Plan.Layout, run.Plan.Adapter, run.Plan.Pass, lanes: 1);
         return await InProcessTraining.RunAsync(run.Plan, run.InitialAdapter, [computer], new RecordingObserver(), TimeProvider.System, TestContext.Current.CancellationToken);
+    }
+
+    private static BaseModel OpenBase(PreparedRun run)
+    {
+        var plan = run.Plan;
+        return plan.Adapter.Kind == AdapterKind.Full
+            ? BaseModel.WithoutWeights(run.Spec)
+            : BaseModel.Open(plan.BaseModel, plan.Hashes.Base, run.Spec, plan.BaseInBFloat16 ? BasePrecision.BFloat16 : BasePrecision.Float32, plan.Quantization, PissaStart.ChangeOf(plan.Layout, plan.Adapter));
+    }
+
+    private static async Task<IReadOnlyList<RunResult>> OverTwoWorkersAsync(params PreparedRun[] runs)
+    {
+        await using var cluster = new LocalCluster();
+        await cluster.StartCoordinatorAsync(new EngineOptions { WorkersToStart = 2 }, runs.Select(run => (run.Plan, run.InitialAdapter)));
+        var workers = await Task.WhenAll(Enumerable.Range(0, 2).Select(rank =>
+            cluster.StartWorkerAsync(rank, 1 + rank, computers: new TorchComputerSource(LocalCluster.OptionsOf(cluster.GrpcPort, rank, 1 + rank)))));
+        await cluster.CoordinatorEndsAsync();
+        await Task.WhenAll(workers.Select(LocalCluster.EndsAsync));
+        Assert.Equal(0, cluster.CoordinatorExitCode);
+        return [.. cluster.Outputs.Select(output => output.Result!)];
+    }
+
+    // The adapters as they are read from the folders that the runs leave, each by its weight.
+    private static async Task<ImmutableArray<int>> AnswerAsync(PreparedRun[] runs, IReadOnlyList<RunResult> results)
+    {
+        var adapters = runs.Zip(results, (run, result) =>
+        {
+            using var files = new RunFiles(run, TimeProvider.System);
+            var peft = PeftAdapter.Load(files.Complete(result, 0).AdapterPath);
+            var layout = AdapterLayout.Create(run.Spec, peft.Settings);
+            return new LoadedAdapter(layout, peft.Settings, AdapterHash.Version(peft.ToVector(layout)), 3);
+        });
+        using var model = OpenBase(runs[0]);
+        var (computer, version) = TorchGroupComputer.Over(model, [.. adapters]);
+        await using var running = computer;
+        var prompt = new MicroBatch([new Segment([7, 60, 33, 210, 5], [], 0)]);
+        var outcome = await computer.ComputeAsync(new GroupSpec("answer", 0, 0, GroupKind.Generate, [prompt], new GenerationSettings(24, [])), version, new NoSink(), TestContext.Current.CancellationToken);
+        return Assert.Single(outcome.Continuations);
     }
 
     private static void ReadsBack(PreparedRun run, string folder, AdapterVersion adapter)
@@ -80,5 +142,14 @@ public sealed class AdapterKindTests
         var layout = AdapterLayout.Create(run.Spec, peft.Settings);
         Assert.Equal(run.Plan.Layout.Entries.Select(entry => entry.Name), layout.Entries.Select(entry => entry.Name));
         Assert.Equal(adapter.Sha256, AdapterHash.Sha256(peft.ToVector(layout)));
+    }
+
+    private sealed class NoSink : IGradientSink
+    {
+        public void Write(long offset, ReadOnlySpan<float> values) => Assert.Fail("Answers have no gradient.");
+
+        public void Progress()
+        {
+        }
     }
 }

@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Security.Cryptography;
-using DistTune.Goldens.Support;
 
 namespace DistTune.Cluster.Tests;
 
@@ -43,11 +42,6 @@ public sealed class ProcessTests
 
         Assert.Equal(expected, Convert.ToHexStringLower(SHA256.HashData(await File.ReadAllBytesAsync(run.AdapterFile, TestContext.Current.CancellationToken))));
         Assert.Equal(expected, run.SummarisedAdapter());
-        if (adapter == "qlora" && workers == 2)
-        {
-            SupportLog.Add(new SupportEntry(new SupportedFeature(SupportedFeature.Adapters, "QLoRA"), Evidence.Workers, nameof(ProcessTests), Passed: true));
-        }
-
         Assert.DoesNotContain(Token, coordinator.Output, StringComparison.Ordinal);
     }
 

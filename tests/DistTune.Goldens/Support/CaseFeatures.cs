@@ -5,7 +5,23 @@ namespace DistTune.Goldens.Support;
 /// <summary>Which features a golden case exercises, read from the case itself.</summary>
 internal static class CaseFeatures
 {
-    private const string Linears = "LoRA on linear modules";
+    /// <summary>Every adapter is this at least.</summary>
+    public const string Linears = "LoRA on linear modules";
+
+    /// <summary>No adapter, but every weight.</summary>
+    public const string FullFineTuning = "full fine-tuning";
+
+    /// <summary>An adapter over four bits.</summary>
+    public const string Qlora = "QLoRA";
+
+    /// <summary>LoRA+'s learning rates.</summary>
+    public const string LoraPlus = "LoRA+";
+
+    /// <summary>A share of the loss over the whole vocabulary.</summary>
+    public const string LabelSmoothing = "label smoothing";
+
+    /// <summary>Adapters that are active together.</summary>
+    public const string SeveralAdapters = "several adapters over one base, summed, `linear`, `cat`";
 
     private static readonly Dictionary<string, string> FamilyNames = new(StringComparer.Ordinal)
     {
@@ -43,13 +59,8 @@ internal static class CaseFeatures
         return File.Exists(Path.Combine(folder, "config.json")) ? [.. OfModel(Read(Path.Combine(folder, "config.json"))).Distinct()] : [];
     }
 
-    /// <summary>The features of an adapter that a run wrote; full fine-tuning for a model folder.</summary>
-    public static IReadOnlyList<SupportedFeature> OfResult(string folder)
-    {
-        var config = Path.Combine(folder, "adapter_config.json");
-        var names = File.Exists(config) ? OfPeft(Read(config)).Prepend(Linears) : ["full fine-tuning"];
-        return [.. names.Distinct(StringComparer.Ordinal).Select(Adapter)];
-    }
+    /// <summary>What users call a base in four bits.</summary>
+    public static string FourBitBase(string? kind) => $"4-bit {kind?.ToUpperInvariant()} (bitsandbytes)";
 
     private static IEnumerable<SupportedFeature> OfModel(JsonElement config)
     {
@@ -66,7 +77,7 @@ internal static class CaseFeatures
 
         if (config.TryGetProperty("quantization_config", out var quantization))
         {
-            yield return new(SupportedFeature.Bases, $"4-bit {Text(quantization, "bnb_4bit_quant_type")?.ToUpperInvariant()} (bitsandbytes)");
+            yield return new(SupportedFeature.Bases, FourBitBase(Text(quantization, "bnb_4bit_quant_type")));
         }
         else if ((Text(config, "dtype") ?? Text(config, "torch_dtype")) is { } stored)
         {
@@ -90,13 +101,13 @@ internal static class CaseFeatures
     {
         if (root.TryGetProperty("adapters", out _))
         {
-            yield return Adapter("several adapters over one base, summed, `linear`, `cat`");
+            yield return Adapter(SeveralAdapters);
             yield break;
         }
 
         if (Text(root, "quant") is not null)
         {
-            yield return Adapter("QLoRA");
+            yield return Adapter(Qlora);
             yield break;
         }
 
@@ -104,7 +115,7 @@ internal static class CaseFeatures
         {
             if (root.TryGetProperty("peft", out _))
             {
-                yield return Adapter("full fine-tuning");
+                yield return Adapter(FullFineTuning);
             }
 
             yield break;
@@ -117,7 +128,8 @@ internal static class CaseFeatures
         }
     }
 
-    private static IEnumerable<string> OfPeft(JsonElement peft)
+    /// <summary>What an <c>adapter_config.json</c> says.</summary>
+    public static IEnumerable<string> OfPeft(JsonElement peft)
     {
         if (Member(peft, "target_modules") is { } targets)
         {
@@ -138,6 +150,11 @@ internal static class CaseFeatures
             }
         }
 
+        if (Member(peft, "lora_dropout") is { ValueKind: JsonValueKind.Number } dropout && dropout.GetDouble() != 0)
+        {
+            yield return "`lora_dropout`";
+        }
+
         if (Text(peft, "bias") is "all" or "lora_only")
         {
             yield return $"`bias: {Text(peft, "bias")}`";
@@ -145,7 +162,7 @@ internal static class CaseFeatures
 
         if (Text(peft, "init_lora_weights") is { } start)
         {
-            yield return start == "pissa" ? "PiSSA" : $"`init_lora_weights: {start}`";
+            yield return start == "pissa" ? "PiSSA" : start == "loftq" ? "LoftQ" : $"`init_lora_weights: {start}`";
         }
     }
 
@@ -153,12 +170,12 @@ internal static class CaseFeatures
     {
         if (Text(root, "param_groups") == "loraplus")
         {
-            yield return "LoRA+";
+            yield return LoraPlus;
         }
 
         if (Member(root, "label_smoothing") is { ValueKind: JsonValueKind.Number } smoothing && smoothing.GetDouble() != 0)
         {
-            yield return "label smoothing";
+            yield return LabelSmoothing;
         }
     }
 

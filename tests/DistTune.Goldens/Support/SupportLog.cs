@@ -1,3 +1,5 @@
+using DistTune.Core.Planning;
+
 namespace DistTune.Goldens.Support;
 
 /// <summary>How a feature was shown to work.</summary>
@@ -52,17 +54,22 @@ public static class SupportLog
         }
     }
 
-    /// <summary>Keeps that a result was the same, or not, with one worker and with two.</summary>
+    /// <summary>Keeps that a run's result was the same, or not, with one worker and with two.</summary>
+    /// <param name="run">The run.</param>
     /// <param name="folder">The PEFT folder that came out, or the model's for full fine-tuning.</param>
     /// <param name="test">The test.</param>
     /// <param name="passed">Whether it was.</param>
-    public static void AddWorkersResult(string folder, string test, bool passed)
+    public static void AddWorkersRun(PreparedRun run, string folder, string test, bool passed)
     {
-        foreach (var feature in CaseFeatures.OfResult(folder))
+        foreach (var feature in RunFeatures.Of(run, folder))
         {
             Add(new SupportEntry(feature, Evidence.Workers, test, passed));
         }
     }
+
+    /// <summary>Keeps that adapters which were active together answered the same, or not, trained by one worker and by two.</summary>
+    public static void AddWorkersTogether(string test, bool passed) =>
+        Add(new SupportEntry(new SupportedFeature(SupportedFeature.Adapters, CaseFeatures.SeveralAdapters), Evidence.Workers, test, passed));
 
     /// <summary>Keeps what a test showed.</summary>
     public static void Add(SupportEntry entry)
