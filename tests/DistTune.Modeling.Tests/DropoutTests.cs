@@ -11,11 +11,12 @@ public sealed class DropoutTests
     private static readonly AdapterSettings Dropped = new(AdapterKind.Lora, 4, 8, ["q_proj", "v_proj", "down_proj", "lm_head"]) { Dropout = 0.25 };
 
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public async Task Recomputing_layers_drops_the_same_elements(bool everywhere)
+    [InlineData(false, false)]
+    [InlineData(true, false)]
+    [InlineData(true, true)]
+    public async Task Recomputing_layers_drops_the_same_elements(bool everywhere, bool dora)
     {
-        using var tiny = new TinyLlama(settings: everywhere ? new AdapterSettings(AdapterKind.Lora, 4, 8, ["all-linear"]) { Dropout = 0.25 } : Dropped);
+        using var tiny = new TinyLlama(settings: everywhere ? new AdapterSettings(AdapterKind.Lora, 4, 8, ["all-linear"]) { Dropout = 0.25, Dora = dora } : Dropped);
 
         var kept = await TrainAsync(tiny, gradientCheckpointing: false);
         var recomputed = await TrainAsync(tiny, gradientCheckpointing: true);

@@ -48,6 +48,8 @@ public sealed class QuantizationTests
 
         AssertClose(x.mm(whole.t()), stacked.Multiply(x), 64);
         AssertClose(gradient.mm(whole), stacked.MultiplyTransposed(gradient), 64);
+        AssertClose(x.mm(whole.narrow(0, 10, 20).t()), stacked.MultiplyRows(x, 10, 20), 64);
+        AssertClose(gradient.narrow(1, 0, 20).mm(whole.narrow(0, 10, 20)), stacked.MultiplyRowsTransposed(gradient.narrow(1, 0, 20), 10, 20), 64);
         Assert.Equal(HostMemory.Download(whole.narrow(0, 10, 20)), HostMemory.Download(stacked.RowBlock(10, 20, ScalarType.Float32)));
     }
 

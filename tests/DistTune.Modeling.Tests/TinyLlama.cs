@@ -19,7 +19,7 @@ internal sealed class TinyLlama : IDisposable
         Model = BaseModel.Load(weights, Spec, precision, keepsFourBit: quantization is not null);
         Settings = settings ?? new AdapterSettings(AdapterKind.Lora, 4, 8, ["all-linear"]);
         Layout = AdapterLayout.Create(Spec, Settings);
-        Fresh = AdapterHash.Version(AdapterInitialization.Create(Layout, Settings, seed: 7));
+        Fresh = AdapterHash.Version(AdapterInitialization.Create(Layout, Settings, seed: 7, weights: full));
         Trained = AdapterHash.Version(Perturbed(Fresh.Values.Span));
     }
 

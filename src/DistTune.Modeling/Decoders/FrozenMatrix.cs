@@ -7,6 +7,9 @@ namespace DistTune.Modeling.Decoders;
 /// </summary>
 internal abstract class FrozenMatrix
 {
+    // How much of W a product of some of its rows reads at a time.
+    private const long BlockRows = 1024;
+
     /// <summary>Output features.</summary>
     public abstract long Rows { get; }
 
@@ -23,6 +26,52 @@ internal abstract class FrozenMatrix
     /// <param name="gradient">[T, out].</param>
     /// <returns>[T, in], in the type of the gradient.</returns>
     public abstract Tensor MultiplyTransposed(Tensor gradient);
+
+    /// <summary>x times some rows of W, transposed.</summary>
+    /// <param name="x">[T, in].</param>
+    /// <param name="row">The first row.</param>
+    /// <param name="rows">How many.</param>
+    /// <returns>[T, <paramref name="rows"/>], in the type of x.</returns>
+    public Tensor MultiplyRows(Tensor x, long row, long rows)
+    {
+        if (rows == Rows)
+        {
+            return Multiply(x);
+        }
+
+        var y = torch.empty([x.shape[0], rows], dtype: x.dtype, device: x.device);
+        for (long first = 0; first < rows; first += BlockRows)
+        {
+            using var scope = torch.NewDisposeScope();
+            var count = Math.Min(BlockRows, rows - first);
+            y.narrow(1, first, count).copy_(x.mm(RowBlock(row + first, count, x.dtype).t()));
+        }
+
+        return y;
+    }
+
+    /// <summary>g times some rows of W: the gradient of x where g is that of <see cref="MultiplyRows"/>.</summary>
+    /// <param name="gradient">[T, <paramref name="rows"/>].</param>
+    /// <param name="row">The first row.</param>
+    /// <param name="rows">How many.</param>
+    /// <returns>[T, in], in the type of the gradient.</returns>
+    public Tensor MultiplyRowsTransposed(Tensor gradient, long row, long rows)
+    {
+        if (rows == Rows)
+        {
+            return MultiplyTransposed(gradient);
+        }
+
+        var result = torch.zeros([gradient.shape[0], Columns], dtype: gradient.dtype, device: gradient.device);
+        for (long first = 0; first < rows; first += BlockRows)
+        {
+            using var scope = torch.NewDisposeScope();
+            var count = Math.Min(BlockRows, rows - first);
+            result.add_(gradient.narrow(1, first, count).mm(RowBlock(row + first, count, gradient.dtype)));
+        }
+
+        return result;
+    }
 
     /// <summary>Some rows of W, in the wanted type; blocks of rows are how W is read where no copy of all of it may exist.</summary>
     /// <returns>[<paramref name="rows"/>, in].</returns>

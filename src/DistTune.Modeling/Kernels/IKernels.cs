@@ -13,7 +13,7 @@ internal interface IParameterGradients
 
 /// <summary>What the derivative of a linear map with an adapter reads besides x.</summary>
 /// <param name="Reduced">x A^T [T, sum of ranks], fp32.</param>
-/// <param name="Unscaled">W x + s B A x [T, out] before DoRA scales its rows; null without DoRA.</param>
+/// <param name="Unscaled">W x + s B A x [T, out] before DoRA scales its rows, of what dropout leaves of x; null without DoRA.</param>
 internal sealed record LinearTrace(Tensor Reduced, Tensor? Unscaled) : IDisposable
 {
     /// <inheritdoc/>
@@ -82,7 +82,7 @@ internal interface IKernels
     /// <summary>The derivative of <see cref="GatedActivation"/>: [T, 2 I].</summary>
     Tensor GatedActivationBackward(Tensor gradient, Tensor gateUp, Activation activation);
 
-    /// <summary>x W^T + b + residual, plus scale * (x A^T) B^T in fp32 where there is an adapter.</summary>
+    /// <summary>x W^T + b + residual, plus scale * (x A^T) B^T in fp32 where there is an adapter; with DoRA and dropout as <see cref="DroppedDora"/> says.</summary>
     /// <param name="x">[T, in].</param>
     /// <param name="projection">The map.</param>
     /// <param name="residual">[T, out], added; null for none.</param>

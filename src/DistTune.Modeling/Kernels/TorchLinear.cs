@@ -25,8 +25,9 @@ internal static class TorchLinear
         }
 
         // The rows are scaled before bias and residual come in.
-        var unscaled = Unscaled(x, projection, lora, reduced);
-        var scaled = Add(Add(unscaled.mul(Precision.Alike(dora.Factors, unscaled)), bias), residual);
+        var whole = dropout is null ? null : projection.Weight.Multiply(x);
+        var unscaled = Unscaled(x, projection, reduced, dropout, whole);
+        var scaled = Add(Add(whole ?? unscaled.mul(Precision.Alike(dora.Factors, unscaled)), bias), residual);
         return (scaled.MoveToOuterDisposeScope(), new LinearTrace(reduced.MoveToOuterDisposeScope(), unscaled.MoveToOuterDisposeScope()));
     }
 
@@ -40,7 +41,7 @@ internal static class TorchLinear
 
         using var scope = torch.NewDisposeScope();
         var reduced = Reduce(x, lora, dropout);
-        var unscaled = projection.Dora is null ? null : Unscaled(x, projection, lora, reduced);
+        var unscaled = projection.Dora is null ? null : Unscaled(x, projection, reduced, dropout, null);
         return new LinearTrace(reduced.MoveToOuterDisposeScope(), unscaled?.MoveToOuterDisposeScope());
     }
 
@@ -56,18 +57,20 @@ internal static class TorchLinear
     {
         using var scope = torch.NewDisposeScope();
         AddTrained(gradient, projection, x, gradients);
+        var scaled = gradient;
         if (projection.Dora is { } dora)
         {
             AddMagnitudes(gradient, dora, trace!.Unscaled!, gradients);
             // A row's length is a constant to the derivative.
-            gradient = gradient.mul(Precision.Alike(dora.Factors, gradient));
+            scaled = gradient.mul(Precision.Alike(dora.Factors, gradient));
         }
 
-        var result = inputGradient ? projection.Weight.MultiplyTransposed(gradient) : null;
+        // What is not dropped is not scaled either.
+        var result = inputGradient ? projection.Weight.MultiplyTransposed(dropout is null ? scaled : gradient) : null;
         if (projection.Lora is { } lora)
         {
-            var reducedGradient = AddFactors(Precision.Wide(gradient), lora, trace!.Reduced, Precision.Wide(x!), gradients, dropout);
-            result = AddInputGradient(result, reducedGradient, lora, dropout);
+            var reducedGradient = AddFactors(Precision.Wide(scaled), lora, trace!.Reduced, Precision.Wide(x!), gradients, dropout);
+            result = AddInputGradient(result, reducedGradient, gradient, projection, dropout);
         }
 
         return result?.MoveToOuterDisposeScope();
@@ -75,10 +78,16 @@ internal static class TorchLinear
 
     private static Tensor Add(Tensor y, Tensor? added) => added is null ? y : y.add_(added);
 
-    private static Tensor Unscaled(Tensor x, Projection projection, LoraFactors lora, Tensor reduced)
+    // W x + s B A x; with dropout, that of what is left of x, and y is completed.
+    private static Tensor Unscaled(Tensor x, Projection projection, Tensor reduced, LoraDropout? dropout, Tensor? y)
     {
+        if (dropout is not null)
+        {
+            return DroppedDora.Unscaled(x, projection, reduced, dropout, y);
+        }
+
         var unscaled = projection.Weight.Multiply(x);
-        AddLora(unscaled, lora, reduced);
+        AddLora(unscaled, projection.Lora!, reduced);
         return unscaled;
     }
 
@@ -153,13 +162,14 @@ internal static class TorchLinear
         return reducedGradient;
     }
 
-    private static Tensor? AddInputGradient(Tensor? result, Tensor reducedGradient, LoraFactors lora, LoraDropout? dropout)
+    private static Tensor? AddInputGradient(Tensor? result, Tensor reducedGradient, Tensor gradient, Projection projection, LoraDropout? dropout)
     {
         if (result is null)
         {
             return null;
         }
 
+        var lora = projection.Lora!;
         var down = Precision.Alike(lora.StackedA, reducedGradient);
         if (dropout is null)
         {
@@ -170,6 +180,11 @@ internal static class TorchLinear
         {
             using var partScope = torch.NewDisposeScope();
             var product = reducedGradient.narrow(1, part.RankOffset, part.Rank).mm(down.narrow(0, part.RankOffset, part.Rank));
+            if (projection.Dora is not null)
+            {
+                product.add_(DroppedDora.InputGradient(gradient, projection, part));
+            }
+
             result.add_(dropout.Apply(product, part.DropoutStream));
         }
 
