@@ -53,7 +53,7 @@ public sealed class ClusterTests
                 }
             },
         });
-        await reached.Task.WaitAsync(TimeSpan.FromSeconds(20));
+        await reached.Task.WaitAsync(TimeSpan.FromSeconds(120));
         var survivor = await cluster.StartWorkerAsync(1);
 
         await network.CutAsync();
@@ -82,7 +82,7 @@ public sealed class ClusterTests
                 }
             },
         });
-        await reached.Task.WaitAsync(TimeSpan.FromSeconds(20));
+        await reached.Task.WaitAsync(TimeSpan.FromSeconds(120));
 
         var stopping = stopped.StopAsync();
         goOn.SetResult();
@@ -123,7 +123,7 @@ public sealed class ClusterTests
                 return loaded.Task;
             },
         });
-        await loading.Task.WaitAsync(TimeSpan.FromSeconds(20));
+        await loading.Task.WaitAsync(TimeSpan.FromSeconds(120));
         var worker = await cluster.StartWorkerAsync(0);
         await LocalCluster.EndsAsync(worker);
 

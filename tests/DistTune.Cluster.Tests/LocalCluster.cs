@@ -20,7 +20,7 @@ internal sealed class LocalCluster : IAsyncDisposable
 {
     public const string Token = "join-token-of-the-test";
     public const string AdminToken = "admin-token-of-the-test";
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(120);
     private readonly List<WebApplication> _apps = [];
     private WebApplication? _coordinator;
 

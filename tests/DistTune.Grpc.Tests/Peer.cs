@@ -27,7 +27,7 @@ internal sealed class Peer : IDisposable
     public static async Task<Peer> ServeAsync(string language)
     {
         var process = Start(language, ["serve"]);
-        var line = await process.StandardOutput.ReadLineAsync().WaitAsync(TimeSpan.FromSeconds(20));
+        var line = await process.StandardOutput.ReadLineAsync().WaitAsync(TimeSpan.FromSeconds(120));
         return new Peer(process, int.Parse(line!, CultureInfo.InvariantCulture));
     }
 

@@ -9,7 +9,7 @@ namespace DistTune.Hosting.Tests;
 /// <summary>An application of small child programs, run in the test's own process; its output is kept.</summary>
 internal sealed class AppHostRun : IAsyncDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(120);
 
     private readonly Lines _lines = new();
     private DistributedApplication? _app;
