@@ -23,18 +23,22 @@ internal static class FlatVector
     }
 
     /// <summary>Divides every element.</summary>
-    public static void Divide(Span<float> values, float divisor)
+    /// <param name="values">The dividends.</param>
+    /// <param name="divisor">The divisor.</param>
+    /// <param name="quotients">Takes the quotients; may be the same memory.</param>
+    public static void Divide(ReadOnlySpan<float> values, float divisor, Span<float> quotients)
     {
         var vectors = MemoryMarshal.Cast<float, Vector<float>>(values);
+        var results = MemoryMarshal.Cast<float, Vector<float>>(quotients[..values.Length]);
         var divisors = new Vector<float>(divisor);
         for (var i = 0; i < vectors.Length; i++)
         {
-            vectors[i] /= divisors;
+            results[i] = vectors[i] / divisors;
         }
 
         for (var i = vectors.Length * Vector<float>.Count; i < values.Length; i++)
         {
-            values[i] /= divisor;
+            quotients[i] = values[i] / divisor;
         }
     }
 

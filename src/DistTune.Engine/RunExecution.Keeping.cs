@@ -7,8 +7,21 @@ namespace DistTune.Engine;
 /// <content>A run on disk: going on after a restart, and snapshots.</content>
 public sealed partial class RunExecution
 {
-    private void GoOn()
+    private TakenStep? _unkept;
+
+    // A step that is taken, whose summed gradient is not in the redo log yet. Until it is, its groups' gradients stay in the spool.
+    private sealed record TakenStep(int Step, float[] Sum, int Interval)
     {
+        /// <summary>Where the sum comes from; null if it was read back.</summary>
+        public ReductionTree? Reduction { get; init; }
+
+        /// <summary>The results whose gradients are spooled for it by this coordinator.</summary>
+        public IEnumerable<GroupDone>? Results { get; init; }
+    }
+
+    private void GoOn(float[]? unkept)
+    {
+        _unkept = unkept is null ? null : new TakenStep(_run.Steps.Count - 1, unkept, _run.LastSnapshot);
         _resumedAt = _run.Steps.Count;
         _started = _time.GetTimestamp();
         _announced = true;
@@ -55,11 +68,28 @@ public sealed partial class RunExecution
         ? Plan.Groups.TrainingGroups(stage.Step)
         : [.. Plan.Groups.EvaluationGroups(stage.Step), .. Plan.Groups.GenerationGroups(stage.Step)];
 
-    // After the next step's groups are out: the workers compute while this writes. Only a step changes what it writes, and steps are
-    // taken under the same lock.
+    // A step is durable when it is committed: its groups are in the spool. Their sum makes room there and a restart short.
+    private void KeepTaken()
+    {
+        if (_store is null || _suspended is not null || _unkept is not { } taken)
+        {
+            return;
+        }
+
+        _store.KeepRedo(taken.Step, taken.Sum, taken.Interval);
+        if (taken.Results is { } results)
+        {
+            _store.ForgetSpooled(results);
+        }
+
+        taken.Reduction?.Release();
+        _unkept = null;
+    }
+
+    // Only a step changes what it writes, and steps are taken under the same lock.
     private void SnapshotIfDue()
     {
-        if (_store is null || _suspended is not null || _run.Stage is null || !_store.SnapshotDue(_run))
+        if (_store is null || _suspended is not null || !_store.SnapshotDue(_run))
         {
             return;
         }

@@ -114,6 +114,8 @@ public sealed partial class RunExecution
 
     private bool CommitStep(OpenStage stage, StageWork work, ReductionTree reduction, float[] gradient)
     {
+        // The step before, should there have been no time for it so far.
+        KeepTaken();
 
         // The stage is complete and nothing else touches the root, so the long work is done outside of the gate.
         var outcomes = stage.Results.Select(done => done.Outcome).ToList();
@@ -124,10 +126,10 @@ public sealed partial class RunExecution
             return false;
         }
 
-        // Kept before it is divided: a restart takes the same step again from it.
-        _store?.KeepRedo(_run, gradient);
         var started = _time.GetTimestamp();
-        var result = _optimizer.Step(stage.Step, _adapter, gradient, tokens);
+        var mean = _pool.Rent();
+        var result = _optimizer.Step(stage.Step, _adapter, gradient, mean, tokens);
+        _pool.Return(mean);
         var optimizerTime = _time.GetElapsedTime(started);
         if (!double.IsFinite(result.GradientNorm) || result.NonFinite >= 0)
         {
@@ -140,6 +142,7 @@ public sealed partial class RunExecution
             stage.Step,
             result.GradientSha256,
             result.Adapter.Sha256,
+            result.OptimizerSha256,
             outcomes.Sum(outcome => outcome.LossSum) / tokens,
             result.GradientNorm,
             result.LearningRate,
@@ -157,13 +160,20 @@ public sealed partial class RunExecution
             var now = _time.GetUtcNow();
             EngineTelemetry.Record("optimizer step", _span, now, optimizerTime);
             EngineTelemetry.Record("reduce", _span, now - optimizerTime, reduction.AddTime);
-            reduction.Release();
             _reduction = null;
             _events.Enqueue(Describe(record, work, reduction.AddTime, optimizerTime));
             CloseWork(stage.Kind, work);
         }
 
-        _store?.ForgetSpooled(stage.Done.Values);
+        if (_store is null)
+        {
+            reduction.Release();
+        }
+        else
+        {
+            _unkept = new TakenStep(stage.Step, gradient, _run.LastSnapshot) { Reduction = reduction, Results = stage.Done.Values };
+        }
+
         return true;
     }
 

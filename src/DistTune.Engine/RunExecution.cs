@@ -56,7 +56,7 @@ public sealed partial class RunExecution
         _store = store;
         if (store.Resumed)
         {
-            GoOn();
+            GoOn(store.Start.Unkept);
         }
     }
 
@@ -137,9 +137,17 @@ public sealed partial class RunExecution
             {
                 while (AdvanceOnce())
                 {
-                    SnapshotIfDue();
+                    // After the next step's groups are out: the workers compute while this writes.
+                    if (_run.Stage is not null)
+                    {
+                        KeepTaken();
+                        SnapshotIfDue();
+                    }
+
                     Publish();
                 }
+
+                KeepTaken();
             }
             catch (RunStorageException fault)
             {

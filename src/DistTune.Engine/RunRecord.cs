@@ -72,6 +72,7 @@ public sealed record DeterminismViolated(GroupKey Group, string FirstWorker, str
 /// <param name="Step">The step.</param>
 /// <param name="GradientSha256">The reduced gradient, before the division.</param>
 /// <param name="AdapterSha256">The adapter after the step.</param>
+/// <param name="OptimizerSha256">The optimizer's moments after the step.</param>
 /// <param name="Loss">Mean loss over the step's trained tokens, in nats.</param>
 /// <param name="GradientNorm">Global norm before clipping.</param>
 /// <param name="LearningRate">The rate the step was taken with.</param>
@@ -81,6 +82,7 @@ public sealed record StepCommitted(
     int Step,
     string GradientSha256,
     string AdapterSha256,
+    string OptimizerSha256,
     double Loss,
     double GradientNorm,
     double LearningRate,

@@ -169,12 +169,12 @@ public sealed class RunStore : IRunJournal, IDisposable
         return there;
     }
 
-    /// <summary>Makes a step's reduced gradient durable, before the step is committed.</summary>
-    internal void KeepRedo(TrainingRun run, ReadOnlySpan<float> gradient)
+    /// <summary>Makes the reduced gradient of a step that was taken durable; only then may what was spooled for it go.</summary>
+    internal void KeepRedo(int step, ReadOnlySpan<float> gradient, int interval)
     {
         try
         {
-            _redo.Keep(run.Steps.Count, gradient, run.LastSnapshot);
+            _redo.Keep(step, gradient, interval);
         }
         catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
         {
@@ -182,7 +182,7 @@ public sealed class RunStore : IRunJournal, IDisposable
         }
     }
 
-    /// <summary>A step is committed: nothing spooled for it counts any more.</summary>
+    /// <summary>A step's sum is kept: nothing spooled for it counts any more.</summary>
     internal void ForgetSpooled(IEnumerable<GroupDone> results) => Guarded(() =>
     {
         foreach (var done in results)
@@ -275,7 +275,7 @@ public sealed class RunStore : IRunJournal, IDisposable
 
         RestoreIfAsked(ref run, initial);
         _spool = new GradientSpool(_storage, run.Term, Plan.Layout.Length);
-        Start = new RunRecovery(Plan, initial, _snapshots, _redo, _notices).Rebuild(run);
+        Start = new RunRecovery(Plan, initial, new RunPieces(_snapshots, _redo, _spool), _notices).Rebuild(run);
     }
 
     private void RestoreIfAsked(ref TrainingRun run, AdapterVersion initial)

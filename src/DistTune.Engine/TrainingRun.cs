@@ -76,6 +76,9 @@ public sealed record TrainingRun
     /// <summary>Tokens computed in all steps taken.</summary>
     public long TotalTokens { get; private init; }
 
+    /// <summary>The last step's groups with their results: until its summed gradient is kept, they are what it can be taken again from.</summary>
+    public OpenStage? LastTaken { get; private init; }
+
     /// <summary>Why the run failed, or null.</summary>
     public string? Failure { get; private init; }
 
@@ -128,6 +131,7 @@ public sealed record TrainingRun
         StepCommitted committed when Stage is { Kind: StageKind.Train, Complete: true } stage && stage.Step == committed.Step => this with
         {
             Stage = null,
+            LastTaken = stage,
             AdapterSha256 = committed.AdapterSha256,
             Disputes = Disputes.Clear(),
             NonFinite = NonFinite.Clear(),

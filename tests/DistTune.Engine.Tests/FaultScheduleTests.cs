@@ -19,6 +19,7 @@ public sealed class FaultScheduleTests
     [Theory]
     [InlineData(nameof(PlantedBug.JournalNotFlushed))]
     [InlineData(nameof(PlantedBug.RedoNotFlushed))]
+    [InlineData(nameof(PlantedBug.SpoolNotFlushed))]
     [InlineData(nameof(PlantedBug.NamesNotFlushed))]
     [InlineData(nameof(PlantedBug.EarlyAcknowledgement))]
     [InlineData(nameof(PlantedBug.UnfencedTerm))]

@@ -9,7 +9,7 @@ namespace DistTune.Engine.Tests;
 
 public sealed class JournalTests : IDisposable
 {
-    private static readonly StepCommitted Step = new(0, "g", "a1", 1.0 / 3, double.Epsilon, 1e-4, 12, 40);
+    private static readonly StepCommitted Step = new(0, "g", "a1", "o1", 1.0 / 3, double.Epsilon, 1e-4, 12, 40);
     private static readonly MeasurementClosed Measured = new(1, null, 7, [[1, 2], [], [3]]);
     private static readonly GroupKey Group = new(3, GroupKind.Generate, 2);
 

@@ -13,6 +13,9 @@ internal enum PlantedBug
     /// <summary>A redo gradient is never flushed.</summary>
     RedoNotFlushed,
 
+    /// <summary>A group's gradient is never flushed.</summary>
+    SpoolNotFlushed,
+
     /// <summary>The folder of snapshots and the run's folder are never flushed.</summary>
     NamesNotFlushed,
 
@@ -222,7 +225,8 @@ internal sealed class DiskProcess(SimulatedDisk disk, PlantedBug bug) : IRunStor
                 throw;
             }
 
-            if (!(process.Has(PlantedBug.JournalNotFlushed) && IsJournal) && !(process.Has(PlantedBug.RedoNotFlushed) && path.StartsWith("redo/", StringComparison.Ordinal)))
+            if (!(process.Has(PlantedBug.JournalNotFlushed) && IsJournal) && !(process.Has(PlantedBug.RedoNotFlushed) && path.StartsWith("redo/", StringComparison.Ordinal))
+                && !(process.Has(PlantedBug.SpoolNotFlushed) && path.StartsWith("spool/", StringComparison.Ordinal)))
             {
                 inode.Flush();
             }

@@ -45,7 +45,7 @@ internal sealed record JournalContent(IReadOnlyList<JournalEntry> Entries, long 
 /// </summary>
 internal static class JournalScan
 {
-    public static ReadOnlySpan<byte> Magic => "DTJRNL01"u8;
+    public static ReadOnlySpan<byte> Magic => "DTJRNL02"u8;
 
     /// <param name="file">The file.</param>
     /// <param name="name">Its path, for messages.</param>

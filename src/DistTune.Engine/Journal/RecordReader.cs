@@ -63,7 +63,7 @@ internal ref struct RecordReader(ReadOnlySpan<byte> payload)
 
     private ImmutableArray<StepCommitted> Steps()
     {
-        var steps = ImmutableArray.CreateBuilder<StepCommitted>(List(8 * sizeof(long)));
+        var steps = ImmutableArray.CreateBuilder<StepCommitted>(List(9 * sizeof(long)));
         for (var i = steps.Capacity; i > 0; i--)
         {
             steps.Add(Step());
@@ -85,7 +85,7 @@ internal ref struct RecordReader(ReadOnlySpan<byte> payload)
 
     private GroupKey Key() => new(Count(), (GroupKind)Within((int)GroupKind.Generate), Count());
 
-    private StepCommitted Step() => new(Count(), Text(), Text(), Real(), Real(), Real(), Number(), Number());
+    private StepCommitted Step() => new(Count(), Text(), Text(), Text(), Real(), Real(), Real(), Number(), Number());
 
     private MeasurementClosed Measurement()
     {

@@ -119,7 +119,7 @@ internal readonly struct RecordWriter(IBufferWriter<byte> output)
     private void Step(StepCommitted step)
     {
         Number(step.Step);
-        Texts(step.GradientSha256, step.AdapterSha256);
+        Texts(step.GradientSha256, step.AdapterSha256, step.OptimizerSha256);
         Real(step.Loss);
         Real(step.GradientNorm);
         Real(step.LearningRate);

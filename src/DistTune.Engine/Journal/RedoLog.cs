@@ -34,14 +34,17 @@ internal sealed class RedoLog(IRunStorage storage, long vectorLength) : IDisposa
         _file.Flush();
     }
 
-    /// <returns>Whether the gradient of that hash is there.</returns>
-    public bool TryRead(int step, string sha256, Span<float> gradient)
+    /// <param name="step">The step.</param>
+    /// <param name="sha256">The gradient's hash; null takes what was written last, right or not.</param>
+    /// <param name="gradient">Takes the gradient.</param>
+    /// <returns>Whether the gradient is there.</returns>
+    public bool TryRead(int step, string? sha256, Span<float> gradient)
     {
         // Several files can hold a step: one coordinator began an interval, then went back to an older snapshot.
         foreach (var first in Firsts().Where(first => first <= step).Reverse())
         {
             using var file = storage.Open(PathOf(first));
-            if (VectorFile.TryRead(file, (step - first) * _bytes, gradient) && AdapterHash.Sha256(gradient) == sha256)
+            if (VectorFile.TryRead(file, (step - first) * _bytes, gradient) && (sha256 is null || AdapterHash.Sha256(gradient) == sha256))
             {
                 return true;
             }

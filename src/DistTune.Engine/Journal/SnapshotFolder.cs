@@ -32,7 +32,7 @@ internal sealed class SnapshotFolder(IRunStorage storage, string root)
     private const string AdapterName = "adapter";
     private const string OptimizerName = "optimizer";
     private const string StateName = "state";
-    private const int Format = 1;
+    private const int Format = 2;
     private const int MostManifestBytes = 1 << 16;
 
     /// <summary>Steps of the snapshots that are there, ascending.</summary>
@@ -66,7 +66,7 @@ internal sealed class SnapshotFolder(IRunStorage storage, string root)
                 VectorFile.Write(file, 0, snapshot.FirstMoment.Span);
                 VectorFile.Write(file, (long)snapshot.FirstMoment.Length * sizeof(float), snapshot.SecondMoment.Span);
             },
-            HashOf(snapshot.FirstMoment.Span, snapshot.SecondMoment.Span));
+            OptimizerHash.Of(snapshot.FirstMoment.Span, snapshot.SecondMoment.Span));
         files[2] = WriteFile(staging, StateName, file => file.Write(0, state), Convert.ToHexStringLower(SHA256.HashData(state)));
         var manifest = Manifest(snapshot, files);
         WriteFile(staging, ManifestName, file => file.Write(0, manifest), "");
@@ -188,7 +188,7 @@ internal sealed class SnapshotFolder(IRunStorage storage, string root)
             offset += (long)vector.Length * sizeof(float);
         }
 
-        RequireHash(folder, name, expected.Sha256, vectors.Length == 1 ? AdapterHash.Sha256(vectors[0]) : HashOf(vectors[0], vectors[1]));
+        RequireHash(folder, name, expected.Sha256, vectors.Length == 1 ? AdapterHash.Sha256(vectors[0]) : OptimizerHash.Of(vectors[0], vectors[1]));
     }
 
     private ImmutableArray<RunRecord> ReadState(string folder, Dictionary<string, (long Bytes, string Sha256)> manifest)
@@ -257,21 +257,4 @@ internal sealed class SnapshotFolder(IRunStorage storage, string root)
     }
 
     private DistTuneException Fault(string folder, string what) => new(FaultKind.InvalidFile, $"The snapshot {storage.Describe(folder)} is not whole: {what}.");
-
-    private static string HashOf(ReadOnlySpan<float> first, ReadOnlySpan<float> second)
-    {
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        Append(hash, first);
-        Append(hash, second);
-        return Convert.ToHexStringLower(hash.GetHashAndReset());
-    }
-
-    private static void Append(IncrementalHash hash, ReadOnlySpan<float> values)
-    {
-        const int Block = 1 << 20;
-        for (var start = 0; start < values.Length; start += Block)
-        {
-            hash.AppendData(System.Runtime.InteropServices.MemoryMarshal.AsBytes(values.Slice(start, Math.Min(Block, values.Length - start))));
-        }
-    }
 }
