@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using DistTune.Core;
 using DistTune.Core.Formats;
 using DistTune.Core.Models;
+using DistTune.Core.Numerics;
 using DistTune.Core.Quantization;
 using DistTune.Modeling.Decoders;
 using DistTune.Modeling.Kernels;
@@ -91,7 +92,7 @@ public sealed class BaseModel : IDisposable
     /// <param name="spec">What the base is.</param>
     /// <param name="precision">How to store what is not held in four bits.</param>
     /// <param name="quantization">How to hold the layers' linear modules in four bits; null holds them as all else.</param>
-    /// <param name="change">What the base is before it is loaded, for starts that change it; null leaves it as it is.</param>
+    /// <param name="change">What the run's start makes of the base before; null leaves it as it is.</param>
     /// <exception cref="DistTuneException">A weight is missing, misshapen, or has no place in the base; the message names it.</exception>
     public static BaseModel Open(
         string path,
@@ -99,11 +100,17 @@ public sealed class BaseModel : IDisposable
         DecoderSpec spec,
         BasePrecision precision,
         FourBitSettings? quantization,
-        Func<IWeightSource, IWeightSource>? change = null)
+        BaseChange? change = null)
     {
-        using var weights = quantization is null ? WeightSources.Open(path) : QuantizedBase.Open(path, sha256, spec, quantization);
-        using var changed = change?.Invoke(weights);
-        return Load(changed ?? weights, spec, precision, keepsFourBit: quantization is not null);
+        if (quantization is not null)
+        {
+            using var quantized = QuantizedBase.Open(path, sha256, spec, quantization, change: change);
+            return Load(quantized, spec, precision, keepsFourBit: true);
+        }
+
+        using var weights = WeightSources.Open(path);
+        using var changed = change?.Apply(weights);
+        return Load(changed ?? weights, spec, precision);
     }
 
     /// <summary>A base without frozen weights, for training all of them (they come with each adapter version, in fp32).</summary>

@@ -37,6 +37,7 @@ internal static class AdapterMapping
             EnsureWeightTying = settings.EnsureWeightTying,
             Dropout = settings.Dropout,
             PrincipalStart = settings.Start == LoraStart.Pissa,
+            LoftqIterations = settings.Start == LoraStart.Loftq ? settings.LoftqIterations : 0,
         };
         if (settings.TargetPattern is { } pattern)
         {
@@ -82,6 +83,7 @@ internal static class AdapterMapping
         ModulesToSave = [.. message.ModulesToSave],
         EnsureWeightTying = message.EnsureWeightTying,
         Dropout = message.Dropout,
-        Start = message.PrincipalStart ? LoraStart.Pissa : LoraStart.Zero,
+        Start = message.PrincipalStart ? LoraStart.Pissa : message.LoftqIterations > 0 ? LoraStart.Loftq : LoraStart.Zero,
+        LoftqIterations = Math.Max(1, message.LoftqIterations),
     };
 }

@@ -54,12 +54,12 @@ internal sealed class TorchComputerSource(WorkerOptions options) : IComputerSour
             }
 
             var settings = TrainingMapping.ToSettings(run.Adapter);
-            if (!Equals(settings.Start == LoraStart.Pissa ? run.Adapter : null, _changedBy))
+            var layout = AdapterLayout.Create(model.Spec, settings);
+            if (!Equals(BaseChange.Of(layout, settings, TrainingMapping.ToQuantization(run.Quantization)) is null ? null : run.Adapter, _changedBy))
             {
-                throw new DistTuneException(FaultKind.Configuration, $"Run {run.RunId} needs another base than the one that is loaded, which a start by PiSSA changed. Give it workers of its own.");
+                throw new DistTuneException(FaultKind.Configuration, $"Run {run.RunId} needs another base than the one that is loaded: a start by PiSSA or LoftQ changes it. Give it workers of its own.");
             }
 
-            var layout = AdapterLayout.Create(model.Spec, settings);
             if (layout.Length != run.LayoutLength || run.BaseInBfloat16 != _baseInBFloat16 || TrainingMapping.ToQuantization(run.Quantization) != _quantization)
             {
                 throw new DistTuneException(FaultKind.Configuration, string.Create(
@@ -89,15 +89,16 @@ internal sealed class TorchComputerSource(WorkerOptions options) : IComputerSour
         _baseInBFloat16 = run.BaseInBfloat16;
         _quantization = TrainingMapping.ToQuantization(run.Quantization);
         var settings = TrainingMapping.ToSettings(run.Adapter);
-        _changedBy = settings.Start == LoraStart.Pissa ? run.Adapter : null;
         if (settings.Kind == AdapterKind.Full)
         {
             _base = BaseModel.WithoutWeights(spec);
             return;
         }
 
+        var change = BaseChange.Of(AdapterLayout.Create(spec, settings), settings, _quantization);
+        _changedBy = change is null ? null : run.Adapter;
         RequireMemory(run, spec);
-        _base = BaseModel.Open(path, run.BaseSha256, spec, run.BaseInBfloat16 ? BasePrecision.BFloat16 : BasePrecision.Float32, _quantization, PissaStart.ChangeOf(AdapterLayout.Create(spec, settings), settings));
+        _base = BaseModel.Open(path, run.BaseSha256, spec, run.BaseInBfloat16 ? BasePrecision.BFloat16 : BasePrecision.Float32, _quantization, change);
     }
 
     // What the groups take besides is not known yet; a base that does not even fit alone is told at once, with the cure.

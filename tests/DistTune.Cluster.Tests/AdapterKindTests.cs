@@ -33,6 +33,8 @@ public sealed class AdapterKindTests
     [InlineData("lora_target_modules: all-linear\nlora_r: 2", "bf16=true")]
     [InlineData("adapter: qlora\nlora_target_modules: [q_proj, v_proj]")]
     [InlineData("adapter: qlora\nbnb_4bit_quant_type: fp4\nbnb_4bit_use_double_quant: false\nuse_dora: true\nlora_r: 4", "bf16=true")]
+    [InlineData("adapter: qlora\ninit_lora_weights: loftq\nlora_r: 3\nlora_target_modules: [q_proj, v_proj, down_proj, lm_head]")]
+    [InlineData("adapter: qlora\ninit_lora_weights: loftq\nloftq_iter: 3\nbnb_4bit_use_double_quant: false\nlora_r: 3", "bf16=true")]
     [InlineData("init_adapter: {golden}/train/lora-basic/adapter_final\nlora_target_modules: [q_proj, v_proj]")]
     [InlineData("adapter: full\nweight_decay: 0.1")]
     public async Task An_adapter_of_any_kind_is_the_same_over_two_workers_as_in_one_process(string adapter, params string[] overrides)
@@ -90,7 +92,7 @@ public sealed class AdapterKindTests
         var plan = run.Plan;
         return plan.Adapter.Kind == AdapterKind.Full
             ? BaseModel.WithoutWeights(run.Spec)
-            : BaseModel.Open(plan.BaseModel, plan.Hashes.Base, run.Spec, plan.BaseInBFloat16 ? BasePrecision.BFloat16 : BasePrecision.Float32, plan.Quantization, PissaStart.ChangeOf(plan.Layout, plan.Adapter));
+            : BaseModel.Open(plan.BaseModel, plan.Hashes.Base, run.Spec, plan.BaseInBFloat16 ? BasePrecision.BFloat16 : BasePrecision.Float32, plan.Quantization, BaseChange.Of(plan.Layout, plan.Adapter, plan.Quantization));
     }
 
     private static async Task<IReadOnlyList<RunResult>> OverTwoWorkersAsync(params PreparedRun[] runs)
@@ -133,9 +135,9 @@ public sealed class AdapterKindTests
             return;
         }
 
-        if (run.Plan.Adapter.Start == LoraStart.Pissa)
+        if (StartDifference.Applies(run.Plan.Adapter))
         {
-            var difference = PissaDifference.Of(run.Plan.Layout, run.Plan.Adapter);
+            var difference = StartDifference.Of(run.Plan.Layout, run.Plan.Adapter);
             adapter = AdapterHash.Version(difference.Values(run.Plan.Layout, adapter.Values.Span, run.InitialAdapter.Values.Span));
         }
 

@@ -33,7 +33,7 @@ internal sealed class LocalComputers : IAsyncDisposable
         }
         else
         {
-            model = BaseModel.Open(plan.BaseModel, plan.Hashes.Base, run.Spec, plan.BaseInBFloat16 ? BasePrecision.BFloat16 : BasePrecision.Float32, plan.Quantization, PissaStart.ChangeOf(plan.Layout, plan.Adapter));
+            model = BaseModel.Open(plan.BaseModel, plan.Hashes.Base, run.Spec, plan.BaseInBFloat16 ? BasePrecision.BFloat16 : BasePrecision.Float32, plan.Quantization, BaseChange.Of(plan.Layout, plan.Adapter, plan.Quantization));
         }
 
         return Share(model, plan, cores);

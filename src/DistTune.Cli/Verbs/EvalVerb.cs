@@ -65,16 +65,16 @@ internal static class EvalVerb
         return ExitCodes.Success;
     }
 
-    // A run that starts by PiSSA leaves an adapter of twice the rank for the base as it was.
+    // A run that starts by PiSSA or LoftQ leaves an adapter of twice the rank for the base as it was, in full.
     private static PreparedRun OnTheOriginalBase(PreparedRun run)
     {
-        if (run.Plan.Adapter.Start != LoraStart.Pissa)
+        if (!StartDifference.Applies(run.Plan.Adapter))
         {
             return run;
         }
 
-        var difference = PissaDifference.Of(run.Plan.Layout, run.Plan.Adapter);
-        return run with { Plan = run.Plan with { Layout = difference.Layout, Adapter = difference.Settings } };
+        var difference = StartDifference.Of(run.Plan.Layout, run.Plan.Adapter);
+        return run with { Plan = run.Plan with { Layout = difference.Layout, Adapter = difference.Settings, Quantization = null } };
     }
 
     // The base as it is, and what was trained on it.

@@ -8,6 +8,8 @@ internal static class AdapterKeys
 {
     private const string Targets = "lora_target_modules";
     private const string Exclude = "exclude_modules";
+    private const string Start = "init_lora_weights";
+    private const string LoftqIterations = "loftq_iter";
 
     private static readonly ImmutableArray<(string Name, BiasTraining Bias)> Biases =
         [("none", BiasTraining.None), ("all", BiasTraining.All), ("lora_only", BiasTraining.LoraOnly)];
@@ -19,7 +21,7 @@ internal static class AdapterKeys
     private static readonly ImmutableArray<string> OnlyLora =
     [
         "lora_r", "lora_alpha", "lora_dropout", Targets, Exclude, "layers_to_transform", "layers_pattern", "rank_pattern", "alpha_pattern", "use_rslora",
-        "use_dora", "lora_bias", "bias", "modules_to_save", "ensure_weight_tying", "init_lora_weights", "loraplus_lr_ratio", "loraplus_lr_embedding",
+        "use_dora", "lora_bias", "bias", "modules_to_save", "ensure_weight_tying", Start, LoftqIterations, "loraplus_lr_ratio", "loraplus_lr_embedding",
         "init_adapter", "init_adapter_strict",
     ];
 
@@ -50,12 +52,12 @@ internal static class AdapterKeys
         new("bias", ConfigKind.Choice, "Biases of the base that are trained too.") { Default = "none", Choices = [.. Biases.Select(bias => bias.Name)] },
         new("modules_to_save", ConfigKind.TextList, "Endings of names of modules that are trained whole.") { Aliases = ["lora_modules_to_save"] },
         new("ensure_weight_tying", ConfigKind.Boolean, "Whether a saved copy of a tied embedding or head serves as both.") { Default = false },
-        new("init_lora_weights", ConfigKind.Choice, "What the factors start from.")
+        new(Start, ConfigKind.Choice, "What the factors start from.")
         {
             Default = "true",
             Choices = [.. Starts.Select(start => start.Name)],
-            NotYet = start => start is "loftq" ? "It changes the base. Use init_lora_weights: true or pissa." : null,
         },
+        new(LoftqIterations, ConfigKind.Integer, "How often init_lora_weights: loftq quantises and decomposes in turn.") { Default = 1L, Minimum = 1, Maximum = 100 },
         new("loraplus_lr_ratio", ConfigKind.Number, "LoRA+: learning rate of LoRA B over that of LoRA A.") { Nullable = true, Minimum = 0, AboveMinimum = true },
         new("loraplus_lr_embedding", ConfigKind.Number, "LoRA+: learning rate of an embedding's factors.") { Default = 1e-6, Minimum = 0, AboveMinimum = true },
         new("init_adapter", ConfigKind.Path, "PEFT folder whose values training starts from.") { Nullable = true },
@@ -87,7 +89,8 @@ internal static class AdapterKeys
             ModulesToSave = values.Texts("modules_to_save"),
             EnsureWeightTying = values.Flag("ensure_weight_tying"),
             Dropout = values.Number("lora_dropout"),
-            Start = Starts.First(start => start.Name == values.Text("init_lora_weights")).Start,
+            Start = Starts.First(start => start.Name == values.Text(Start)).Start,
+            LoftqIterations = values.Integer(LoftqIterations),
         };
     }
 
@@ -109,6 +112,16 @@ internal static class AdapterKeys
         if (values.IsSet("loraplus_lr_embedding") && values["loraplus_lr_ratio"].Value is null && !IsDefault(values["loraplus_lr_embedding"]))
         {
             yield return new(values["loraplus_lr_embedding"].Origin, "loraplus_lr_embedding goes with loraplus_lr_ratio, which is not set. Set it, or remove this one.");
+        }
+
+        if (values[Start] is { Value: "loftq", Origin: var loftq } && values["adapter"].Value is not ("qlora" or "full"))
+        {
+            yield return new(loftq, $"{Start}: loftq starts from what four bits leave out of the base and goes with adapter: qlora, got adapter: {values["adapter"].Value} ({values["adapter"].Origin}). Set adapter: qlora, or {Start}: true.");
+        }
+
+        if (values.IsSet(LoftqIterations) && values[Start].Value is not "loftq" && !IsDefault(values[LoftqIterations]))
+        {
+            yield return new(values[LoftqIterations].Origin, $"{LoftqIterations} goes with {Start}: loftq, got {values[Start].Value} ({values[Start].Origin}). Set it, or remove this one.");
         }
 
         if (values[Targets] is { Value: ImmutableArray<string> targets, Origin: var origin } && (targets.IsEmpty || targets.Any(string.IsNullOrWhiteSpace)))

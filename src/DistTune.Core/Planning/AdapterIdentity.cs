@@ -29,6 +29,7 @@ internal static class AdapterIdentity
             ("saved", Texts(adapter.ModulesToSave), ""),
             ("tying", adapter.EnsureWeightTying, Plain.EnsureWeightTying),
             ("dropout", adapter.Dropout, Plain.Dropout),
+            ("loftq", adapter.Start == LoraStart.Loftq ? adapter.LoftqIterations : 0, 0),
             ("loraplus_ratio", config.LoraPlus?.Ratio, null),
             ("loraplus_embedding", config.LoraPlus?.EmbeddingRate, null),
             ("label_smoothing", config.LabelSmoothing, 0.0),

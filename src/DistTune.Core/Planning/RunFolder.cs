@@ -94,14 +94,19 @@ public sealed class RunFolder
             facts.Add(new("Held-out loss", FormattableString.Invariant($"{before:0.0000} before, {after:0.0000} after")));
         }
 
+        if (run.Plan.Adapter.Start == LoraStart.Loftq)
+        {
+            facts.Add(new("Belongs on", "the base in full precision, which LoftQ's share was taken out for: over four bits it would be missing"));
+        }
+
         facts.Add(new("SHA-256 of the values", adapter.Sha256));
         var names = run.Config.Datasets.Select(dataset => Path.GetFileName(dataset.Path));
         var card = new AdapterCard(FormattableString.Invariant($"{string.Join(", ", names)} ({run.Data.TrainingRows} rows)"), facts.ToImmutable());
         using var weights = WeightSources.Open(run.Plan.BaseModel);
-        if (run.Plan.Adapter.Start == LoraStart.Pissa)
+        if (StartDifference.Applies(run.Plan.Adapter))
         {
             // The base that these factors belong to is on no disk: what training added to the original one is saved.
-            var difference = PissaDifference.Of(run.Plan.Layout, run.Plan.Adapter);
+            var difference = StartDifference.Of(run.Plan.Layout, run.Plan.Adapter);
             var values = difference.Values(run.Plan.Layout, adapter.Values.Span, run.InitialAdapter.Values.Span);
             PeftAdapter.Save(AdapterFolder, difference.Layout, values, difference.Settings, run.Plan.BaseModel, card, weights);
         }

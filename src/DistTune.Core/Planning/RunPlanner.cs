@@ -40,7 +40,7 @@ public static class RunPlanner
         RequireTrainedTokens(data, config);
 
         var layout = ParameterGroups.WithRates(AdapterLayout.Create(spec, config.Adapter), config.LoraPlus, config.Optimizer.LearningRate);
-        var initial = AdapterHash.Version(InitialAdapter.Values(config, layout, RestoredWeights.Of(weights, spec, config.Quantization)));
+        var initial = AdapterHash.Version(InitialAdapter.Values(config, layout, spec, weights));
         var steps = StepPlan.Create(
             data.Training.Length, config.MicroBatchSize, config.GradientAccumulationSteps, config.Epochs, config.MaxSteps, config.Seed, config.Shuffle);
         var schedule = config.Optimizer.ScheduleFor(steps.Steps);

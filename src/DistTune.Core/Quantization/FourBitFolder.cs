@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using System.Text.Json.Nodes;
 using DistTune.Core.Formats;
 using DistTune.Core.Models;
+using DistTune.Core.Numerics;
 
 namespace DistTune.Core.Quantization;
 
@@ -13,11 +14,13 @@ public static class FourBitFolder
     /// <param name="sourceFolder">The base in full.</param>
     /// <param name="spec">What the base is.</param>
     /// <param name="settings">How to quantise.</param>
+    /// <param name="change">What is made of the base before; null leaves it as it is.</param>
     /// <exception cref="DistTuneException">The base cannot be read or quantised.</exception>
-    public static void Write(string folder, string sourceFolder, DecoderSpec spec, FourBitSettings settings)
+    public static void Write(string folder, string sourceFolder, DecoderSpec spec, FourBitSettings settings, BaseChange? change = null)
     {
         ArgumentNullException.ThrowIfNull(settings);
-        using var weights = new QuantizingWeights(WeightSources.Open(sourceFolder), spec, settings);
+        var source = WeightSources.Open(sourceFolder);
+        using var weights = new QuantizingWeights(change?.Apply(source) ?? source, spec, settings);
         ModelFamilies.CheckWeights(spec, weights, sourceFolder);
         using var document = JsonFile.Read(Path.Combine(sourceFolder, ModelFamilies.ConfigName));
         var config = JsonObject.Create(document.RootElement.Clone())!;

@@ -61,6 +61,19 @@ public static class FourBitTensor
         return new FourBitState(settings.Kind, settings.BlockSize, valueType, shape, settings.DoubleQuantization ? new NestedScales(FourBitSettings.NestedBlockSize, 0) : null);
     }
 
+    /// <summary>Replaces values by what four bits make of them.</summary>
+    /// <param name="values">All values of a tensor.</param>
+    /// <param name="shape">Its shape.</param>
+    /// <param name="valueType">The type that they are restored to.</param>
+    /// <param name="settings">How.</param>
+    /// <exception cref="DistTuneException">A value is not finite.</exception>
+    public static void RoundTrip(Span<float> values, ImmutableArray<long> shape, WeightType valueType, FourBitSettings settings)
+    {
+        var empty = EmptyState(shape, valueType, settings);
+        var bytes = new FourBitBytes { Packed = new byte[empty.PackedBytes], Scales = new byte[empty.ScaleBytes], Nested = new float[empty.NestedCount] };
+        Dequantize(Quantize(values, shape, valueType, settings, bytes), bytes, 0, values);
+    }
+
     /// <summary>Restores elements from <paramref name="start"/> on: code times scale in fp32, rounded to the state's type.</summary>
     public static void Dequantize(FourBitState state, FourBitBytes bytes, long start, Span<float> values)
     {

@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 using DistTune.Core.Formats;
 using DistTune.Core.Models;
+using DistTune.Core.Numerics;
 
 namespace DistTune.Core.Quantization;
 
@@ -30,8 +31,9 @@ public static class QuantizedBase
     /// <param name="spec">What it is.</param>
     /// <param name="settings">How it is to be held.</param>
     /// <param name="cacheFolder">Where caches lie; null is <see cref="Folder"/>.</param>
+    /// <param name="change">What is made of the base before it is quantised; null leaves it as it is.</param>
     /// <exception cref="DistTuneException">The base is quantised already in another way, or cannot be read.</exception>
-    public static IFourBitWeights Open(string path, string sha256, DecoderSpec spec, FourBitSettings settings, string? cacheFolder = null)
+    public static IFourBitWeights Open(string path, string sha256, DecoderSpec spec, FourBitSettings settings, string? cacheFolder = null, BaseChange? change = null)
     {
         ArgumentNullException.ThrowIfNull(sha256);
         ArgumentNullException.ThrowIfNull(settings);
@@ -39,23 +41,26 @@ public static class QuantizedBase
         if (source is IFourBitWeights quantized)
         {
             Check(quantized, spec, settings, path);
-            return quantized;
+            return change is null
+                ? quantized
+                : throw new DistTuneException(FaultKind.Configuration, $"The base at {path} is held in four bits already, and the run's start changes it before. Name the base in full precision.");
         }
 
         // A GGUF file has no config.json to go with a folder; it is quantised each time.
         if (!File.Exists(Path.Combine(path, ModelFamilies.ConfigName)))
         {
-            return new QuantizingWeights(source, spec, settings);
+            return new QuantizingWeights(change?.Apply(source) ?? source, spec, settings);
         }
 
-        var folder = Path.Combine(cacheFolder ?? Folder, $"{sha256[..Math.Min(KeyLength, sha256.Length)]}-{settings.Tag}");
-        if (IsWhole(folder, sha256, settings) || TryMake(folder, path, sha256, spec, settings))
+        var tag = change is null ? settings.Tag : $"{settings.Tag}-{change.Tag}";
+        var folder = Path.Combine(cacheFolder ?? Folder, $"{sha256[..Math.Min(KeyLength, sha256.Length)]}-{tag}");
+        if (IsWhole(folder, sha256, tag) || TryMake(folder, sha256, tag, staging => FourBitFolder.Write(staging, path, spec, settings, change)))
         {
             source.Dispose();
             return (IFourBitWeights)WeightSources.Open(folder);
         }
 
-        return new QuantizingWeights(source, spec, settings);
+        return new QuantizingWeights(change?.Apply(source) ?? source, spec, settings);
     }
 
     /// <summary>What a run's settings come to with this base: a base in four bits says itself how, unless somebody said otherwise.</summary>
@@ -92,7 +97,7 @@ public static class QuantizedBase
         }
     }
 
-    private static bool IsWhole(string folder, string sha256, FourBitSettings settings)
+    private static bool IsWhole(string folder, string sha256, string tag)
     {
         var manifest = Path.Combine(folder, ManifestName);
         if (!File.Exists(manifest))
@@ -105,7 +110,7 @@ public static class QuantizedBase
             using var document = JsonFile.Read(manifest);
             var root = document.RootElement;
             return root.GetProperty("base_sha256").ValueEquals(sha256)
-                && root.GetProperty("settings").ValueEquals(settings.Tag)
+                && root.GetProperty("settings").ValueEquals(tag)
                 && root.GetProperty("weights_sha256").ValueEquals(Hash(Path.Combine(folder, WeightSources.SingleFileName)));
         }
         catch (Exception torn) when (torn is DistTuneException or IOException or UnauthorizedAccessException or KeyNotFoundException or InvalidOperationException)
@@ -115,21 +120,21 @@ public static class QuantizedBase
     }
 
     // A cache is a convenience: on a full or read-only disk the run goes on without it.
-    private static bool TryMake(string folder, string path, string sha256, DecoderSpec spec, FourBitSettings settings)
+    private static bool TryMake(string folder, string sha256, string tag, Action<string> write)
     {
         var staging = $"{folder}.{Environment.ProcessId}.tmp";
         try
         {
             Directory.CreateDirectory(staging);
-            FourBitFolder.Write(staging, path, spec, settings);
+            write(staging);
             AtomicFile.WriteText(Path.Combine(staging, ManifestName), JsonFile.Render(new JsonObject
             {
                 ["base_sha256"] = sha256,
-                ["settings"] = settings.Tag,
+                ["settings"] = tag,
                 ["weights_sha256"] = Hash(Path.Combine(staging, WeightSources.SingleFileName)),
             }));
             Publish(staging, folder);
-            return IsWhole(folder, sha256, settings);
+            return IsWhole(folder, sha256, tag);
         }
         catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
         {

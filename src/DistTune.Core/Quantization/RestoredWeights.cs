@@ -45,10 +45,7 @@ public sealed class RestoredWeights : IWeightSource
             return;
         }
 
-        var empty = FourBitTensor.EmptyState(info.Shape, QuantizingWeights.ValueType(info.Type), _settings);
-        var bytes = new FourBitBytes { Packed = new byte[empty.PackedBytes], Scales = new byte[empty.ScaleBytes], Nested = new float[empty.NestedCount] };
-        var state = FourBitTensor.Quantize(destination, info.Shape, empty.ValueType, _settings, bytes);
-        FourBitTensor.Dequantize(state, bytes, 0, destination);
+        FourBitTensor.RoundTrip(destination, info.Shape, QuantizingWeights.ValueType(info.Type), _settings);
     }
 
     /// <inheritdoc/>

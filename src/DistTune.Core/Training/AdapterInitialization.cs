@@ -40,7 +40,7 @@ public static class AdapterInitialization
         {
             throw new DistTuneException(
                 FaultKind.Configuration,
-                $"init_lora_weights: {settings.Start.ToString().ToLowerInvariant()} changes the base, which this run does not do. Use init_lora_weights: true.");
+                $"init_lora_weights: {settings.Start.ToString().ToLowerInvariant()} follows from the base and from how it is held, which are not known here. Use init_lora_weights: true.");
         }
 
         foreach (var entry in layout.Entries)

@@ -96,6 +96,9 @@ public sealed record AdapterSettings(AdapterKind Kind, int Rank, double Alpha, I
     /// <summary>What the factors start from.</summary>
     public LoraStart Start { get; init; }
 
+    /// <summary>How often <see cref="LoraStart.Loftq"/> quantises and decomposes in turn; at least 1.</summary>
+    public int LoftqIterations { get; init; } = 1;
+
     /// <summary>Factor on B A x, where no pattern matches.</summary>
     public double Scale => ScaleFor(Rank, Alpha);
 

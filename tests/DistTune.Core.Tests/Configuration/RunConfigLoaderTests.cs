@@ -154,7 +154,7 @@ public sealed class RunConfigLoaderTests
     [InlineData("distributed: {compression: bf16}")]
     [InlineData("observability: {otlp_endpoint: 'http://localhost:4317'}")]
     [InlineData("alerts: {webhook_url: 'http://localhost/'}")]
-    [InlineData("init_lora_weights: loftq")]
+    [InlineData("load_in_8bit: true")]
     public void Load_ValidButNotDoneYet_IsRefusedAndNotIgnored(string line)
     {
         var error = Assert.Throws<ConfigurationException>(() => Load(Minimal + "\n" + line));

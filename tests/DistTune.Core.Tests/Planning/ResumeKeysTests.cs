@@ -37,6 +37,7 @@ public sealed class ResumeKeysTests
         Part("modules_to_save", "modules_to_save: [norm]"),
         Part("ensure_weight_tying", "ensure_weight_tying: true", "modules_to_save: [embed_tokens]"),
         Part("init_lora_weights", "init_lora_weights: gaussian"),
+        Part("loftq_iter", "loftq_iter: 2", "adapter: qlora", "init_lora_weights: loftq"),
         Part("loraplus_lr_ratio", "loraplus_lr_ratio: 2"),
         Part("loraplus_lr_embedding", "loraplus_lr_embedding: 1e-3", "loraplus_lr_ratio: 2"),
         Part("init_adapter", "init_adapter: adapter"),

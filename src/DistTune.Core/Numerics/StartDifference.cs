@@ -3,19 +3,27 @@ using DistTune.Core.Training;
 namespace DistTune.Core.Numerics;
 
 /// <summary>
-/// A trained PiSSA adapter as plain LoRA on the original base: A' = [A; A_0] and B' = [B, -B_0], of twice the rank at the same scale.
+/// An adapter whose start holds a part of the base itself (PiSSA, LoftQ) as plain LoRA on the original base: A' = [A; A_0] and
+/// B' = [B, -B_0], of twice the rank at the same scale.
 /// </summary>
 /// <param name="Layout">The tensors with twice the rank.</param>
 /// <param name="Settings">The settings with twice the rank.</param>
-public sealed record PissaDifference(ParameterLayout Layout, AdapterSettings Settings)
+public sealed record StartDifference(ParameterLayout Layout, AdapterSettings Settings)
 {
+    /// <summary>Whether a run's adapter is saved so.</summary>
+    public static bool Applies(AdapterSettings settings)
+    {
+        ArgumentNullException.ThrowIfNull(settings);
+        return settings.Start is LoraStart.Pissa or LoraStart.Loftq;
+    }
+
     /// <summary>What the adapters of a run become.</summary>
-    public static PissaDifference Of(ParameterLayout layout, AdapterSettings settings)
+    public static StartDifference Of(ParameterLayout layout, AdapterSettings settings)
     {
         ArgumentNullException.ThrowIfNull(layout);
         ArgumentNullException.ThrowIfNull(settings);
         var alpha = settings.RankStabilized ? Math.Sqrt(2) : 2;
-        return new PissaDifference(
+        return new StartDifference(
             ParameterLayout.Create(layout.Entries.Select(entry => entry with { Shape = IsA(entry) ? [2 * entry.Shape[0], entry.Shape[1]] : IsB(entry) ? [entry.Shape[0], 2 * entry.Shape[1]] : entry.Shape })),
             settings with
             {
