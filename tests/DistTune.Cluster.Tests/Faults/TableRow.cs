@@ -1,12 +1,12 @@
 namespace DistTune.Cluster.Tests.Faults;
 
-/// <summary>The line that a row of the fault table leaves in the output of the tests; <c>disttune test</c> passes lines with this prefix on.</summary>
+/// <summary>What a test of the fault table leaves to be shown below its row; <c>DistTune.FaultTable</c> passes lines with this prefix on.</summary>
 internal static class TableRow
 {
-    private const string Prefix = "row: ";
+    private const string Prefix = "note: ";
 
     /// <summary>Says that a row held.</summary>
     /// <param name="inject">What was done to the run.</param>
     /// <param name="happened">What came of it.</param>
-    public static void Held(string inject, string happened) => Console.WriteLine($"{Prefix}{inject} -> {happened} (ok)");
+    public static void Held(string inject, string happened) => TestContext.Current.TestOutputHelper?.WriteLine($"{Prefix}{inject} -> {happened}");
 }
