@@ -25,6 +25,7 @@ public sealed class AdapterKindTests
     [InlineData("layers_to_transform: [1]\nrank_pattern: {q_proj: 2, down_proj: 6}\nalpha_pattern: {'layers.1.self_attn.v_proj': 3.5}")]
     [InlineData("lora_target_modules: [q_proj, embed_tokens, lm_head]\nlora_r: 4\nloraplus_lr_ratio: 4\nloraplus_lr_embedding: 1e-3")]
     [InlineData("adapter: dora\nlora_r: 4\nbias: all")]
+    [InlineData("adapter: dora\nlora_r: 2\nlora_target_modules: [embed_tokens, o_proj]")]
     [InlineData("adapter: dora\nlora_r: 2\nlora_dropout: 0.1\nlora_target_modules: [q_proj, v_proj, down_proj]")]
     [InlineData("lora_bias: true\nbias: lora_only\nlora_target_modules: [q_proj, gate_proj]")]
     [InlineData("modules_to_save: [embed_tokens, lm_head, norm, layers.0.self_attn.v_proj]\nlora_target_modules: [q_proj]")]

@@ -7,7 +7,7 @@ namespace DistTune.Core.Merging;
 /// <param name="Values">Its values.</param>
 public sealed record AdapterTensor(ImmutableArray<long> Shape, float[] Values);
 
-/// <summary>What an adapter does to one module's weight: W + Scale * B A, with DoRA's rows scaled to <see cref="Magnitude"/>.</summary>
+/// <summary>What an adapter does to one module's weight: W + Scale * B A, with DoRA's rows, or an embedding's columns, scaled to <see cref="Magnitude"/>.</summary>
 /// <param name="Name">The base's module, without <c>.weight</c>.</param>
 /// <param name="IsEmbedding">Whether the factors belong to an embedding: A [rank, vocabulary], B [width, rank], and (B A)^T is added.</param>
 /// <param name="A">[rank, in].</param>
@@ -15,7 +15,7 @@ public sealed record AdapterTensor(ImmutableArray<long> Shape, float[] Values);
 /// <param name="Scale">alpha / rank, or alpha / sqrt(rank) with rsLoRA.</param>
 public sealed record AdaptedModule(string Name, bool IsEmbedding, AdapterTensor A, AdapterTensor B, double Scale)
 {
-    /// <summary>DoRA's length of each row of the weight (Liu et al. 2024, arXiv:2402.09353), or null.</summary>
+    /// <summary>DoRA's length of each row of the weight, of each column of an embedding (Liu et al. 2024, arXiv:2402.09353), or null.</summary>
     public float[]? Magnitude { get; init; }
 
     /// <summary>The bias of B, added to the module's own with the scale, or null.</summary>

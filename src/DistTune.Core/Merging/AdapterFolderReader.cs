@@ -80,9 +80,9 @@ internal static class AdapterFolderReader
             var own = First(alphas, module) ?? alpha;
             var magnitude = Take(tensors, module + Magnitude);
             var bias = Take(tensors, module + BiasOfB);
-            if ((magnitude is not null && (isEmbedding || magnitude.Values.Length != b.Shape[0])) || (bias is not null && bias.Values.Length != b.Shape[0]))
+            if ((magnitude is not null && magnitude.Values.Length != b.Shape[0]) || (bias is not null && (isEmbedding || bias.Values.Length != b.Shape[0])))
             {
-                throw FileFault.Of(path, $"the magnitudes or the bias of '{module}' have not one value a row of its weight", "Only linear modules can have them; save the adapter again.");
+                throw FileFault.Of(path, $"the magnitudes or the bias of '{module}' have not one value a row of its factor B", "Only linear modules can have a bias; save the adapter again.");
             }
 
             modules.Add(new AdaptedModule(module, isEmbedding, a, b, rootScale ? own / Math.Sqrt(a.Shape[0]) : own / a.Shape[0]) { Magnitude = magnitude?.Values, BiasOfB = bias?.Values });

@@ -9,7 +9,7 @@ namespace DistTune.Core.Merging;
 /// </summary>
 internal static class WeightUpdate
 {
-    /// <summary>Adds a module's factors to its weight and, for DoRA, scales the rows to their magnitudes.</summary>
+    /// <summary>Adds a module's factors to its weight and, for DoRA, scales the rows, or an embedding's columns, to their magnitudes.</summary>
     public static unsafe void Apply(AdaptedModule module, Span<float> weight)
     {
         // Of an embedding, (B A)^T is added: its rows are A's columns times B's.
@@ -17,6 +17,7 @@ internal static class WeightUpdate
         var shape = module.WeightShape;
         var (rows, columns, rank) = (checked((int)shape[0]), checked((int)shape[1]), module.Rank);
         var factors = Array.ConvertAll(right, value => (double)value);
+        var columnFactors = module is { IsEmbedding: true, Magnitude: { } lengths } ? ColumnFactors(weight, left, factors, module, lengths) : null;
         fixed (float* first = weight)
         {
             var start = (nint)first;
@@ -26,25 +27,16 @@ internal static class WeightUpdate
                 () => new double[columns],
                 (row, _, sum) =>
                 {
-                    Row(new Span<float>((float*)start + ((long)row * columns), columns), left.AsSpan(row * rank, rank), factors, module.Scale, module.Magnitude?[row], sum);
+                    Row(new Span<float>((float*)start + ((long)row * columns), columns), left.AsSpan(row * rank, rank), factors, module.Scale, columnFactors is null ? module.Magnitude?[row] : null, columnFactors, sum);
                     return sum;
                 },
                 _ => { });
         }
     }
 
-    private static void Row(Span<float> weight, ReadOnlySpan<float> left, double[] right, double scale, float? magnitude, double[] sum)
+    private static void Row(Span<float> weight, ReadOnlySpan<float> left, double[] right, double scale, float? magnitude, double[]? columnFactors, double[] sum)
     {
-        for (var i = 0; i < sum.Length; i++)
-        {
-            sum[i] = weight[i];
-        }
-
-        for (var r = 0; r < left.Length; r++)
-        {
-            AddScaled(sum, right.AsSpan(r * sum.Length, sum.Length), scale * left[r]);
-        }
-
+        Sum(weight, left, right, scale, sum);
         var factor = 1.0;
         if (magnitude is { } length)
         {
@@ -60,8 +52,38 @@ internal static class WeightUpdate
 
         for (var i = 0; i < sum.Length; i++)
         {
-            weight[i] = (float)(sum[i] * factor);
+            weight[i] = (float)(sum[i] * (columnFactors?[i] ?? factor));
         }
+    }
+
+    private static void Sum(ReadOnlySpan<float> weight, ReadOnlySpan<float> left, double[] right, double scale, double[] sum)
+    {
+        for (var i = 0; i < sum.Length; i++)
+        {
+            sum[i] = weight[i];
+        }
+
+        for (var r = 0; r < left.Length; r++)
+        {
+            AddScaled(sum, right.AsSpan(r * sum.Length, sum.Length), scale * left[r]);
+        }
+    }
+
+    // What takes each column of the sum to its length; the squares are added row by row.
+    private static double[] ColumnFactors(ReadOnlySpan<float> weight, float[] left, double[] right, AdaptedModule module, float[] lengths)
+    {
+        var (sum, squares) = (new double[lengths.Length], new double[lengths.Length]);
+        for (var row = 0; row * sum.Length < weight.Length; row++)
+        {
+            Sum(weight.Slice(row * sum.Length, sum.Length), left.AsSpan(row * module.Rank, module.Rank), right, module.Scale, sum);
+            for (var i = 0; i < sum.Length; i++)
+            {
+                squares[i] += sum[i] * sum[i];
+            }
+        }
+
+        // A column of zeros has no direction to scale.
+        return [.. squares.Zip(lengths, (square, length) => square > 0 ? length / Math.Sqrt(square) : 0)];
     }
 
     private static void AddScaled(Span<double> sum, ReadOnlySpan<double> values, double factor)

@@ -18,6 +18,8 @@ public static class AdapterLayout
     /// <summary>Ends the name of the factor that writes the output, [out, rank].</summary>
     public const string SuffixB = ".lora_B.weight";
 
+    private const string SuffixMagnitude = ".lora_magnitude_vector";
+
     /// <summary>What PEFT puts between an adapted module's name and that of its own weight.</summary>
     public const string BaseLayer = ".base_layer";
 
@@ -78,6 +80,11 @@ public static class AdapterLayout
         {
             yield return Entry(module, TensorRole.EmbeddingA, ".lora_embedding_A", rank, module.In);
             yield return Entry(module, TensorRole.EmbeddingB, ".lora_embedding_B", module.Out, rank);
+            if (settings.Dora)
+            {
+                yield return Entry(module, TensorRole.Magnitude, SuffixMagnitude, module.Out);
+            }
+
             yield break;
         }
 
@@ -95,7 +102,7 @@ public static class AdapterLayout
 
         if (settings.Dora)
         {
-            yield return Entry(module, TensorRole.Magnitude, ".lora_magnitude_vector", module.Out);
+            yield return Entry(module, TensorRole.Magnitude, SuffixMagnitude, module.Out);
         }
     }
 

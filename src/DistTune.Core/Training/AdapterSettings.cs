@@ -75,7 +75,7 @@ public sealed record AdapterSettings(AdapterKind Kind, int Rank, double Alpha, I
     /// <summary>Whether the scale is alpha / √r (rsLoRA, Kalajdzievski 2023, arXiv:2312.03732).</summary>
     public bool RankStabilized { get; init; }
 
-    /// <summary>Whether each adapted row's length is trained apart from its direction (DoRA, Liu et al. 2024, arXiv:2402.09353).</summary>
+    /// <summary>Whether the length of each adapted row, or of each dimension of an embedding, is trained apart from its direction (DoRA, Liu et al. 2024, arXiv:2402.09353).</summary>
     public bool Dora { get; init; }
 
     /// <summary>Whether B has a bias (PEFT's <c>lora_bias</c>).</summary>

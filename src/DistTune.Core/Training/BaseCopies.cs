@@ -2,7 +2,7 @@ using DistTune.Core.Formats;
 
 namespace DistTune.Core.Training;
 
-/// <summary>The parts of an adapter that start as the base's own: copies of weights and biases, and DoRA's lengths of rows.</summary>
+/// <summary>The parts of an adapter that start as the base's own: copies of weights and biases, and DoRA's lengths.</summary>
 internal static class BaseCopies
 {
     /// <summary>Fills those parts; the factors must be there already.</summary>
@@ -57,8 +57,14 @@ internal static class BaseCopies
     // The length of each row of W + s B A, in double.
     private static void FillLengths(ParameterLayout layout, AdapterSettings settings, float[] values, ParameterEntry magnitude, IWeightSource weights, Span<float> lengths)
     {
-        var a = Factor(TensorRole.LoraA);
-        var b = Factor(TensorRole.LoraB);
+        if (magnitude.Module == BaseModules.Embedding)
+        {
+            FillColumnLengths(layout, settings, values, magnitude, weights, lengths);
+            return;
+        }
+
+        var a = Factor(layout, magnitude, TensorRole.LoraA);
+        var b = Factor(layout, magnitude, TensorRole.LoraB);
         var (rows, width, rank) = (checked((int)b.Shape[0]), checked((int)a.Shape[1]), checked((int)a.Shape[0]));
         var matrix = new float[checked(rows * width)];
         Read(weights, NameOf(weights, magnitude.Module), [rows, width], matrix);
@@ -86,9 +92,41 @@ internal static class BaseCopies
 
             lengths[j] = (float)Math.Sqrt(square);
         }
-
-        ParameterEntry Factor(TensorRole role) => layout.Entries.First(entry => entry.Role == role && entry.Module == magnitude.Module);
     }
+
+    // The length of each column of E + s (B A)^T, in double, token by token.
+    private static void FillColumnLengths(ParameterLayout layout, AdapterSettings settings, float[] values, ParameterEntry magnitude, IWeightSource weights, Span<float> lengths)
+    {
+        var a = Factor(layout, magnitude, TensorRole.EmbeddingA);
+        var (rank, tokens, width) = (checked((int)a.Shape[0]), checked((int)a.Shape[1]), lengths.Length);
+        var matrix = new float[checked(tokens * width)];
+        Read(weights, magnitude.Module + BaseModules.Weight, [tokens, width], matrix);
+        var readers = AdapterInitialization.Slice(values, a);
+        var writers = AdapterInitialization.Slice(values, Factor(layout, magnitude, TensorRole.EmbeddingB));
+        var scale = settings.ScaleOf(magnitude.Module);
+        var squares = new double[width];
+        for (var token = 0; token < tokens; token++)
+        {
+            for (var d = 0; d < width; d++)
+            {
+                double value = matrix[(token * width) + d];
+                for (var r = 0; r < rank; r++)
+                {
+                    value += scale * writers[(d * rank) + r] * readers[(r * tokens) + token];
+                }
+
+                squares[d] += value * value;
+            }
+        }
+
+        for (var d = 0; d < width; d++)
+        {
+            lengths[d] = (float)Math.Sqrt(squares[d]);
+        }
+    }
+
+    private static ParameterEntry Factor(ParameterLayout layout, ParameterEntry magnitude, TensorRole role) =>
+        layout.Entries.First(entry => entry.Role == role && entry.Module == magnitude.Module);
 
     private static void AddScaled(double[] row, ReadOnlySpan<float> values, double factor)
     {

@@ -26,7 +26,7 @@ public enum TensorRole
     /// <summary>The factor that writes an embedding, [D, r].</summary>
     EmbeddingB,
 
-    /// <summary>Lengths of the rows, [out] (DoRA).</summary>
+    /// <summary>Lengths of the rows, [out], or of an embedding's columns, [D] (DoRA).</summary>
     Magnitude,
 }
 

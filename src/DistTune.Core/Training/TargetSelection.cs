@@ -29,9 +29,9 @@ internal static class TargetSelection
             throw new DistTuneException(FaultKind.Configuration, "use_dora and lora_bias exclude each other: DoRA scales what B writes, a bias would be scaled with it. Keep one.");
         }
 
-        if (targets.FirstOrDefault(module => module.Kind == ModuleKind.Embedding) is { } embedding && (settings.Dora || settings.BiasOfB))
+        if (targets.FirstOrDefault(module => module.Kind == ModuleKind.Embedding) is { } embedding && settings.BiasOfB)
         {
-            throw new DistTuneException(FaultKind.Configuration, $"{(settings.Dora ? "use_dora" : "lora_bias")} is for linear modules, but '{embedding.Name}' is targeted too. Leave the embedding out, or name it in modules_to_save.");
+            throw new DistTuneException(FaultKind.Configuration, $"lora_bias is for linear modules, but '{embedding.Name}' is targeted too. Leave the embedding out, or name it in modules_to_save.");
         }
 
         if (settings.EnsureWeightTying && targets.Any(module => module.Name is BaseModules.Embedding or BaseModules.Head))

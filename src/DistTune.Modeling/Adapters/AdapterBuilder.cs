@@ -82,8 +82,14 @@ internal sealed class AdapterBuilder
             {
                 var rank = a.Entry.Shape[0];
                 var scale = (float)(adapter.Settings.ScaleOf(BaseModules.Embedding) * adapter.Weight);
-                adapters.Add(new EmbeddingLora(a.Index, b.Index, _owned.Add(adapter.Copy(a.Entry, rank, shape[0])), _owned.Add(adapter.Copy(b.Entry, shape[1], rank)), scale));
+                var lora = new EmbeddingLora(a.Index, b.Index, _owned.Add(adapter.Copy(a.Entry, rank, shape[0])), _owned.Add(adapter.Copy(b.Entry, shape[1], rank)), scale);
+                adapters.Add(adapter.Take(BaseModules.Embedding, TensorRole.Magnitude) is { } magnitude ? lora with { Dora = Scales(modules.Embedding, lora, magnitude) } : lora);
             }
+        }
+
+        if (adapters.Count > 1 && adapters.Any(lora => lora.Dora is not null))
+        {
+            throw new DistTuneException(FaultKind.Configuration, $"Several of the active adapters are on '{BaseModules.Embedding}', one of them with DoRA, whose scale holds for itself alone. Activate one of them.");
         }
 
         modules = modules with { EmbeddingLora = adapters.ToImmutable() };
@@ -97,5 +103,13 @@ internal sealed class AdapterBuilder
         return saved.Entry.Aliases.IsEmpty
             ? modules
             : modules with { Head = modules.Head with { Weight = new DenseMatrix(copy), TrainedWeight = [new TrainedRows(saved.Index, 0, shape[0])] } };
+    }
+
+    private DimensionScales Scales(Tensor embedding, EmbeddingLora lora, TrainedTensor magnitude)
+    {
+        using var scope = torch.NewDisposeScope();
+        var lengths = _owned.Add(ColumnLengths.Of(embedding, lora.A, lora.B, lora.Scale));
+        var factors = _owned.Add(magnitude.Adapter.Copy(magnitude.Entry, lora.B.shape[0]).to(lengths.device).div_(lengths));
+        return new DimensionScales(factors, lengths, magnitude.Index);
     }
 }

@@ -14,6 +14,10 @@ internal static class EmbeddingRows
         {
             var low = lora.A.index_select(1, ids).t();
             rows.add_(low.mm(lora.B.t()).to(type), lora.Scale);
+            if (lora.Dora is { } dora)
+            {
+                rows.mul_(Precision.Alike(dora.Factors, rows));
+            }
         }
 
         return rows;
@@ -39,10 +43,21 @@ internal static class EmbeddingRows
         foreach (var lora in modules.EmbeddingLora)
         {
             var low = Precision.Alike(lora.A.index_select(1, ids), wide);
+            if (lora.Dora is { } dora)
+            {
+                // A dimension's length is a constant to the derivative, and one with DoRA has no other adapter.
+                var unscaled = Unscaled(modules.Embedding, lora, low, ids, wide);
+                gradients.Add(dora.Entry, wide.mul(unscaled).sum(dim: 0).div_(dora.Lengths).mul_(scale));
+                wide = wide.mul(Precision.Alike(dora.Factors, wide));
+            }
+
             gradients.Add(lora.EntryB, wide.t().mm(low.t()).mul_(lora.Scale * scale));
             var columns = torch.zeros([lora.A.shape[1], lora.A.shape[0]], dtype: wide.dtype, device: wide.device);
             columns.index_add_(0, ids, wide.mm(Precision.Alike(lora.B, wide)), lora.Scale * scale);
             gradients.Add(lora.EntryA, columns.t().contiguous());
         }
     }
+
+    private static Tensor Unscaled(Tensor embedding, EmbeddingLora lora, Tensor low, Tensor ids, Tensor like) =>
+        embedding.index_select(0, ids).to(like.dtype).add_(low.t().mm(Precision.Alike(lora.B, low).t()), lora.Scale);
 }

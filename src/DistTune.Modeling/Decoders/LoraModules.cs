@@ -38,4 +38,14 @@ internal sealed record RowScales(Tensor Factors, Tensor Lengths, ImmutableArray<
 /// <param name="A">[R, V], fp32.</param>
 /// <param name="B">[D, R], fp32.</param>
 /// <param name="Scale">alpha / r or alpha / √r, times the adapter's weight.</param>
-internal sealed record EmbeddingLora(int EntryA, int EntryB, Tensor A, Tensor B, float Scale);
+internal sealed record EmbeddingLora(int EntryA, int EntryB, Tensor A, Tensor B, float Scale)
+{
+    /// <summary>DoRA's scales of the dimensions, if any: each of E[token] + s A[:, token]^T B^T is scaled by m / n.</summary>
+    public DimensionScales? Dora { get; init; }
+}
+
+/// <summary>DoRA on the embedding; n is the length of that column of E + s (B A)^T.</summary>
+/// <param name="Factors">m / n [D], fp32.</param>
+/// <param name="Lengths">n [D], fp32; a constant to the derivative.</param>
+/// <param name="Entry">Index of m in the parameter layout.</param>
+internal sealed record DimensionScales(Tensor Factors, Tensor Lengths, int Entry);

@@ -76,7 +76,7 @@ public sealed class AdapterKindLayoutTests
     [InlineData("excluded", "leave none of the 2 modules")]
     [InlineData("saved", "modules_to_save names 'heads'")]
     [InlineData("both", "modules_to_save and the targets both name 'lm_head'")]
-    [InlineData("dora", "use_dora is for linear modules")]
+    [InlineData("embedding", "lora_bias is for linear modules")]
     [InlineData("bias", "use_dora and lora_bias exclude each other")]
     [InlineData("layers", "does not go with the pattern")]
     public void Create_WhatCannotBeMeant_IsAnErrorThatSaysWhy(string kind, string expected)
@@ -88,7 +88,7 @@ public sealed class AdapterKindLayoutTests
             "excluded" => Lora("q_proj") with { ExcludePattern = ".*q_proj" },
             "saved" => Lora("q_proj") with { ModulesToSave = ["heads"] },
             "both" => Lora("q_proj", "lm_head") with { ModulesToSave = ["lm_head"] },
-            "dora" => Lora("q_proj", "embed_tokens") with { Dora = true },
+            "embedding" => Lora("q_proj", "embed_tokens") with { BiasOfB = true },
             "bias" => Lora("q_proj") with { Dora = true, BiasOfB = true },
             _ => Lora() with { TargetPattern = ".*q_proj", LayersToTransform = [0] },
         };
