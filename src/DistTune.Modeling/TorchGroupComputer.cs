@@ -65,16 +65,17 @@ public sealed class TorchGroupComputer : IGroupComputer
         _lanes = [.. Enumerable.Range(0, lanes).Select(StartLane)];
     }
 
-    /// <summary>Starts one lane that answers with several adapters, all active at once. Nothing can be trained so.</summary>
+    /// <summary>Starts lanes that compute with several adapters, all active at once. Nothing can be trained so.</summary>
     /// <param name="model">The base; must outlive this.</param>
     /// <param name="adapters">At least one; what they add is summed, each by its weight.</param>
+    /// <param name="lanes">How many groups are computed at the same time, at least 1.</param>
     /// <returns>The computer, and the version that its groups are computed with.</returns>
-    public static (TorchGroupComputer Computer, AdapterVersion Version) Over(BaseModel model, IReadOnlyList<LoadedAdapter> adapters)
+    public static (TorchGroupComputer Computer, AdapterVersion Version) Over(BaseModel model, IReadOnlyList<LoadedAdapter> adapters, int lanes = 1)
     {
         ArgumentNullException.ThrowIfNull(adapters);
         ArgumentOutOfRangeException.ThrowIfZero(adapters.Count);
         var together = new AdapterVersion(string.Join('+', adapters.Select(adapter => adapter.Version.Sha256)), adapters[0].Version.Values);
-        var computer = new TorchGroupComputer(model, adapters[0].Layout, adapters[0].Settings, new PassSettings(false), 1, _ => AdaptedModel.Create(model, adapters));
+        var computer = new TorchGroupComputer(model, adapters[0].Layout, adapters[0].Settings, new PassSettings(false), lanes, _ => AdaptedModel.Create(model, adapters));
         return (computer, together);
     }
 

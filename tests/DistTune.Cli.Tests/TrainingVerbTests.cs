@@ -70,6 +70,31 @@ public sealed class TrainingVerbTests(Workshop workshop) : IClassFixture<Worksho
     }
 
     [Fact]
+    public async Task Eval_SeveralAdapters_SumsWhatTheyAddByTheirWeightsAndMeasuresEachAlone()
+    {
+        var folder = workshop.PathOf("out-eval-several");
+        var trained = await Workshop.Disttune("train", workshop.RunFile, "--output-dir", folder, "--learning-rate", "0.1");
+        Assert.True(trained.ExitCode == 0, trained.Error);
+        var adapter = Path.Combine(folder, "adapter");
+        async Task<JsonElement> Report(params string[] arguments)
+        {
+            var (exitCode, output, error) = await Workshop.Disttune(["eval", workshop.RunFile, "--output-dir", folder, "--json", .. arguments]);
+            Assert.True(exitCode == 0, error);
+            return JsonDocument.Parse(output).RootElement;
+        }
+
+        var (one, halves) = (await Report(), await Report("--adapter", $"{adapter}=0.75", "--adapter", $"{adapter}=0.25", "--each"));
+        var most = await Report("--adapter", $"{adapter}=0.75");
+
+        // Two products instead of one: rounding.
+        Assert.Equal(one.GetProperty("loss_after").GetDouble(), halves.GetProperty("loss_after").GetDouble(), 1e-5);
+        Assert.NotEqual(one.GetProperty("loss_after").GetDouble(), most.GetProperty("loss_after").GetDouble(), 1e-4);
+        Assert.Equal(0, one.GetProperty("each").GetArrayLength());
+        Assert.Equal([$"{adapter}=0.75", $"{adapter}=0.25"], halves.GetProperty("each").EnumerateArray().Select(each => each.GetProperty("adapter").GetString()));
+        Assert.Equal(most.GetProperty("loss_after").GetDouble(), halves.GetProperty("each")[0].GetProperty("loss").GetDouble());
+    }
+
+    [Fact]
     public async Task Generate_APrompt_PrintsAnAnswerAndIsRepeatable()
     {
         string[] command = ["generate", "--model", workshop.PathOf("base"), "--prompt", "Arpa ne ister?", "--max-new-tokens", "6", "--temperature", "0.9"];

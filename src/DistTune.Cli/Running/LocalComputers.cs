@@ -2,6 +2,7 @@ using DistTune.Core.Numerics;
 using DistTune.Core.Planning;
 using DistTune.Core.Training;
 using DistTune.Modeling;
+using DistTune.Modeling.Adapters;
 
 namespace DistTune.Cli.Running;
 
@@ -9,6 +10,7 @@ namespace DistTune.Cli.Running;
 internal sealed class LocalComputers : IAsyncDisposable
 {
     private readonly BaseModel _model;
+    private readonly List<IGroupComputer> _others = [];
 
     private LocalComputers(BaseModel model, IReadOnlyList<IGroupComputer> computers)
     {
@@ -44,9 +46,19 @@ internal sealed class LocalComputers : IAsyncDisposable
         model,
         [.. Enumerable.Range(0, cores.Workers).Select(_ => new TorchGroupComputer(model, plan.Layout, plan.Adapter, plan.Pass, cores.ThreadsPerWorker))]);
 
+    /// <summary>One more computer over the same base, which computes with several adapters, all active at once.</summary>
+    /// <param name="adapters">At least one; what they add is summed, each by its weight.</param>
+    /// <param name="threads">How many groups it computes at the same time.</param>
+    public (IGroupComputer Computer, AdapterVersion Version) Over(IReadOnlyList<LoadedAdapter> adapters, int threads)
+    {
+        var (computer, version) = TorchGroupComputer.Over(_model, adapters, threads);
+        _others.Add(computer);
+        return (computer, version);
+    }
+
     public async ValueTask DisposeAsync()
     {
-        foreach (var computer in Computers)
+        foreach (var computer in Computers.Concat(_others))
         {
             await computer.DisposeAsync().ConfigureAwait(false);
         }

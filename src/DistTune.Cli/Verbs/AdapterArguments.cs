@@ -2,7 +2,11 @@ using System.Collections.Immutable;
 using System.CommandLine;
 using System.Globalization;
 using DistTune.Core;
+using DistTune.Core.Formats;
 using DistTune.Core.Merging;
+using DistTune.Core.Models;
+using DistTune.Core.Training;
+using DistTune.Modeling.Adapters;
 
 namespace DistTune.Cli.Verbs;
 
@@ -33,6 +37,19 @@ internal static class AdapterArguments
             ? single
             : AdapterCombination.Combine(adapters, combination == "linear" ? CombinationKind.Linear : CombinationKind.Cat);
     }
+
+    /// <summary>Loads adapters that are to be active at once on a base, each by its weight.</summary>
+    /// <exception cref="DistTuneException">An adapter does not fit the base.</exception>
+    public static ImmutableArray<LoadedAdapter> LoadActive(IEnumerable<string> arguments, DecoderSpec spec) =>
+    [
+        .. arguments.Select(Parse).Select(argument =>
+        {
+            var peft = PeftAdapter.Load(argument.Folder);
+            peft.RequireUnchangedBase();
+            var layout = AdapterLayout.Create(spec, peft.Settings);
+            return new LoadedAdapter(layout, peft.Settings, AdapterHash.Version(peft.ToVector(layout)), argument.Weight);
+        }),
+    ];
 
     // A folder's own name may hold the sign.
     internal static (string Folder, double Weight) Parse(string argument)

@@ -116,13 +116,7 @@ internal static class GenerateVerb
             return [new LoadedAdapter(smallest, none, AdapterHash.Version(new float[smallest.Length]))];
         }
 
-        return [.. arguments.Select(AdapterArguments.Parse).Select(argument =>
-        {
-            var peft = PeftAdapter.Load(argument.Folder);
-            peft.RequireUnchangedBase();
-            var layout = AdapterLayout.Create(spec, peft.Settings);
-            return new LoadedAdapter(layout, peft.Settings, AdapterHash.Version(peft.ToVector(layout)), argument.Weight);
-        })];
+        return AdapterArguments.LoadActive(arguments, spec);
     }
 
     private static IEnumerable<string> Prompts(ParseResult parsed)
