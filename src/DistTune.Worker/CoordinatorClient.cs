@@ -15,6 +15,10 @@ internal sealed class CoordinatorClient : IDisposable
     private static readonly TimeSpan CallTimeout = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan KeepAlive = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(5);
+
+    // The channel fails calls at once while it pauses. How often a coordinator that is away is called is for the retry to say.
+    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(200);
     private readonly GrpcChannel _channel;
     private readonly Training.TrainingClient _client;
     private readonly Metadata _headers;
@@ -29,6 +33,8 @@ internal sealed class CoordinatorClient : IDisposable
         _channel = GrpcChannel.ForAddress(options.Coordinator, new GrpcChannelOptions
         {
             DisposeHttpClient = true,
+            InitialReconnectBackoff = FirstPause,
+            MaxReconnectBackoff = LongestPause,
             HttpHandler = new SocketsHttpHandler
             {
                 EnableMultipleHttp2Connections = true,

@@ -18,11 +18,12 @@ internal sealed class WorkerService(
     private static readonly TimeSpan DrainGrace = TimeSpan.FromSeconds(4);
 
     // Workers may be started before their coordinator. One that was there and stays away for longer than any restart takes has ended
-    // without us: about ten minutes of calls.
-    private const int CallsToReturn = 60;
+    // without us: about ten minutes of calls. A coordinator that was restarted is back within seconds: at first it is called often.
+    private const int QuickCallsToReturn = 40;
+    private const int CallsToReturn = QuickCallsToReturn + 60;
     private long _term;
     private readonly ResiliencePipeline _arrival = Retry.Create("The coordinator", CoordinatorClient.IsTransient, int.MaxValue, logger);
-    private readonly ResiliencePipeline _return = Retry.Create("The coordinator", CoordinatorClient.IsTransient, CallsToReturn, logger);
+    private readonly ResiliencePipeline _return = Retry.Create("The coordinator", CoordinatorClient.IsTransient, CallsToReturn, logger, quickCalls: QuickCallsToReturn);
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {

@@ -22,6 +22,12 @@ public sealed class GrpcChannelOptions
     /// <summary>Longest message that is sent, in bytes; null for no limit.</summary>
     public int? MaxSendMessageSize { get; set; }
 
+    /// <summary>Pause after a connection that failed; without effect here, where every call connects if it must.</summary>
+    public TimeSpan InitialReconnectBackoff { get; set; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>Longest such pause; without effect here.</summary>
+    public TimeSpan? MaxReconnectBackoff { get; set; } = TimeSpan.FromSeconds(120);
+
     /// <summary>Whether a cancelled call throws <see cref="OperationCanceledException"/> rather than <see cref="RpcException"/>.</summary>
     public bool ThrowOperationCanceledOnCancellation { get; set; }
 }
