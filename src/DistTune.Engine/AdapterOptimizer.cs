@@ -20,20 +20,20 @@ internal sealed class AdapterOptimizer(RunPlan plan)
 {
     // Below this a hash is done sooner than another thread is woken.
     private const int LeastFloatsForThreads = 1 << 16;
-    private readonly AdamW _adamW = new(plan.Layout, plan.Optimizer);
+    private readonly IOptimizer _optimizer = Optimizers.Create(plan.Layout, plan.Optimizer);
     private readonly LearningRateSchedule _schedule = new(plan.Schedule);
 
     /// <summary>The moving average of gradients.</summary>
-    public ReadOnlyMemory<float> FirstMoment => _adamW.FirstMoment;
+    public ReadOnlyMemory<float> FirstMoment => _optimizer.FirstMoment;
 
     /// <summary>The moving average of squared gradients.</summary>
-    public ReadOnlyMemory<float> SecondMoment => _adamW.SecondMoment;
+    public ReadOnlyMemory<float> SecondMoment => _optimizer.SecondMoment;
 
     /// <summary>The address of the moments.</summary>
     public string Sha256 => OptimizerHash.Of(FirstMoment.Span, SecondMoment.Span);
 
     /// <summary>Puts back what was saved after a number of steps.</summary>
-    public void Restore(int step, ReadOnlySpan<float> firstMoment, ReadOnlySpan<float> secondMoment) => _adamW.Restore(step, firstMoment, secondMoment);
+    public void Restore(int step, ReadOnlySpan<float> firstMoment, ReadOnlySpan<float> secondMoment) => _optimizer.Restore(step, firstMoment, secondMoment);
 
     /// <summary>Takes the step.</summary>
     /// <param name="step">The step.</param>
@@ -55,11 +55,11 @@ internal sealed class AdapterOptimizer(RunPlan plan)
     /// <summary>Takes the step in place, without hashes.</summary>
     public (double Norm, double Rate) Advance(int step, Span<float> adapter, ReadOnlySpan<float> gradient, Span<float> mean, long trainedTokens)
     {
-        Debug.Assert(_adamW.StepCount == step, "Every optimizer step is taken once, in order.");
+        Debug.Assert(_optimizer.StepCount == step, "Every optimizer step is taken once, in order.");
         var rate = _schedule.RateAt(step);
         FlatVector.Divide(gradient, trainedTokens, mean);
         var norm = GradientClipping.Norm(mean);
-        _adamW.Step(adapter, mean, rate, GradientClipping.Factor(norm, plan.MaxGradientNorm));
+        _optimizer.Step(adapter, mean, rate, GradientClipping.Factor(norm, plan.MaxGradientNorm));
         return (norm, rate);
     }
 

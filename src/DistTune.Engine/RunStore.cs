@@ -285,7 +285,7 @@ public sealed class RunStore : IRunJournal, IDisposable
             return;
         }
 
-        var snapshot = source.Folder.Read(source.Step, Plan.Layout);
+        var snapshot = source.Folder.Read(source.Step, Plan.Layout, Plan.Optimizer);
         RequireSame((RunOpened)snapshot.History[0], initial, source.Path);
         _snapshots.ForgetAfter(snapshot.Step);
         if (!_snapshots.Steps.Contains(snapshot.Step))

@@ -37,6 +37,7 @@ public sealed class AdapterKindTests
     [InlineData("adapter: qlora\ninit_lora_weights: loftq\nlora_r: 3\nlora_target_modules: [q_proj, v_proj, down_proj, lm_head]")]
     [InlineData("adapter: qlora\ninit_lora_weights: loftq\nloftq_iter: 3\nbnb_4bit_use_double_quant: false\nlora_r: 3", "bf16=true")]
     [InlineData("init_adapter: {golden}/train/lora-basic/adapter_final\nlora_target_modules: [q_proj, v_proj]")]
+    [InlineData("optimizer: adamw_8bit\nmodules_to_save: [lm_head]\nlora_target_modules: [q_proj]\nweight_decay: 0.1")]
     [InlineData("adapter: full\nweight_decay: 0.1")]
     public async Task An_adapter_of_any_kind_is_the_same_over_two_workers_as_in_one_process(string adapter, params string[] overrides)
     {

@@ -36,6 +36,28 @@ public sealed class RunStoreTests : IDisposable
         Assert.Equal(expected.Measurements.Select(m => m.Loss), second.Measurements.Select(m => m.Loss));
     }
 
+    [Theory]
+    [InlineData(7)]
+    [InlineData(40)]
+    public void Moments_in_eight_bits_go_on_bit_for_bit(int results)
+    {
+        var plan = Plan();
+        plan = plan with
+        {
+            Optimizer = plan.Optimizer with { EightBit = true },
+            // The second is held in eight bits and fills neither its last block nor its last float of codes.
+            Layout = ParameterLayout.Create([new("small", [30], 0, 0), new("large", [4099], 0, 1)]),
+        };
+        var expected = Finish(plan, Path.Combine(_folder, "whole"), int.MaxValue, out _);
+        Assert.False(Finish(plan, Path.Combine(_folder, "parts"), results, out _).Ended);
+
+        var second = Finish(plan, Path.Combine(_folder, "parts"), int.MaxValue, out _);
+
+        Assert.Equal(expected.AdapterSha256, second.AdapterSha256);
+        Assert.Equal(expected.Steps, second.Steps);
+        Assert.NotEqual(expected.AdapterSha256, Finish(plan with { Optimizer = plan.Optimizer with { EightBit = false } }, Path.Combine(_folder, "full"), int.MaxValue, out _).AdapterSha256);
+    }
+
     [Fact]
     public void Snapshots_are_kept_up_to_the_limit_and_redo_and_spool_stay_bounded()
     {

@@ -6,6 +6,8 @@ namespace DistTune.Core.Configuration;
 /// <summary>Optimizer and schedule: the keys that fine-tuning and pretraining share, and what they come down to.</summary>
 internal static class OptimizerKeys
 {
+    private const string EightBit = "adamw_8bit";
+
     /// <summary>Transformers' names of the schedules.</summary>
     private static readonly ImmutableArray<(string Name, ScheduleKind Kind)> Schedules =
     [
@@ -52,7 +54,7 @@ internal static class OptimizerKeys
         new("warmup_steps", ConfigKind.Number, "Steps that warm up, instead of warmup_ratio; below 1 it is a share.") { Nullable = true, Minimum = 0, Maximum = 1 << 30 },
         new("weight_decay", ConfigKind.Number, "AdamW's decay.") { Default = 0.0, Minimum = 0, Maximum = 10 },
         new("max_grad_norm", ConfigKind.Number, "Global gradient norm above which gradients are scaled down; null or 0 never does.") { Default = 1.0, Nullable = true, Minimum = 0 },
-        new("optimizer", ConfigKind.Choice, "The optimizer.") { Aliases = ["optim"], Default = "adamw", Choices = ["adamw", "adamw_torch"] },
+        new("optimizer", ConfigKind.Choice, "AdamW, its moments in fp32 or in eight bits.") { Aliases = ["optim"], Default = "adamw", Choices = ["adamw", "adamw_torch", EightBit, "adamw_bnb_8bit"] },
         new("adam_beta1", ConfigKind.Number, "Decay of the first moment.") { Default = 0.9, Minimum = 0, Maximum = 0.999999 },
         new("adam_beta2", ConfigKind.Number, "Decay of the second moment.") { Default = 0.999, Minimum = 0, Maximum = 0.9999999 },
         new("adam_epsilon", ConfigKind.Number, "Added to the root of the second moment.") { Default = 1e-8, Minimum = 0, AboveMinimum = true },
@@ -64,7 +66,10 @@ internal static class OptimizerKeys
         var maximumNorm = values.OptionalNumber("max_grad_norm");
         return new OptimizerConfig
         {
-            Optimizer = new OptimizerSettings(values.Number("adam_beta1"), values.Number("adam_beta2"), values.Number("adam_epsilon"), values.Number("weight_decay")),
+            Optimizer = new OptimizerSettings(values.Number("adam_beta1"), values.Number("adam_beta2"), values.Number("adam_epsilon"), values.Number("weight_decay"))
+            {
+                EightBit = values.Text("optimizer") is EightBit or "adamw_bnb_8bit",
+            },
             LearningRate = values.Number("learning_rate"),
             Schedule = Schedules.First(schedule => string.Equals(schedule.Name, values.Text("lr_scheduler"), StringComparison.Ordinal)).Kind,
             ScheduleOptions = new ScheduleOptions

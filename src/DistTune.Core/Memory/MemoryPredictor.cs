@@ -2,6 +2,7 @@
 using System.Globalization;
 using System.Numerics;
 using DistTune.Core.Models;
+using DistTune.Core.Optimization;
 using DistTune.Core.Quantization;
 using DistTune.Core.Training;
 
@@ -45,7 +46,7 @@ public static class MemoryPredictor
             var groups = (uint)Math.Max(1, question.GroupsPerStep);
             // Gradients on their way, one waiting at each level of the tree, and the current, the next and the first version.
             var buffers = lanes + BitOperations.Log2(groups) + 1 + 3;
-            parts.Add(new("optimizer", 2 * vector, "two moments in fp32"));
+            parts.Add(new("optimizer", 2 * Single * Optimizers.MomentLength(question.Layout, question.Optimizer), question.Optimizer.EightBit ? "two moments in eight bits" : "two moments in fp32"));
             parts.Add(new("gradients", buffers * vector, Text($"{buffers} vectors: gradients and versions in the coordinator")));
         }
 

@@ -58,6 +58,9 @@ public sealed record MemoryQuestion(DecoderSpec Spec, ParameterLayout Layout, Ba
     /// <summary>Groups that each of them computes at the same time.</summary>
     public int Lanes { get; init; } = 1;
 
+    /// <summary>Whose moments the coordinator holds.</summary>
+    public OptimizerSettings Optimizer { get; init; } = new();
+
     /// <summary>Whether the coordinator lives in the same process.</summary>
     public bool WithCoordinator { get; init; }
 
@@ -71,6 +74,7 @@ public sealed record MemoryQuestion(DecoderSpec Spec, ParameterLayout Layout, Ba
             BaseInBFloat16 = plan.BaseInBFloat16,
             Quantization = plan.Quantization,
             GradientCheckpointing = plan.GradientCheckpointing,
+            Optimizer = plan.Optimizer,
             GroupsPerStep = plan.Groups.TrainingGroups(0).Length,
             Workers = workers,
             Lanes = lanes,

@@ -8,7 +8,7 @@ namespace DistTune.Core.Optimization;
 /// implementation. Every operation is element-wise and correctly rounded, and multiply and add are never fused, so the result is the
 /// same bits on any vector width and for any number of threads.
 /// </summary>
-public sealed class AdamW
+public sealed class AdamW : IOptimizer
 {
     private readonly ParameterLayout _layout;
     private readonly OptimizerSettings _settings;
@@ -27,7 +27,7 @@ public sealed class AdamW
         _secondMoment = new float[_firstMoment.Length];
     }
 
-    /// <summary>Number of steps taken.</summary>
+    /// <inheritdoc/>
     public int StepCount { get; private set; }
 
     /// <summary>The moving average of gradients, in the layout's order.</summary>
@@ -36,8 +36,7 @@ public sealed class AdamW
     /// <summary>The moving average of squared gradients, in the layout's order.</summary>
     public ReadOnlyMemory<float> SecondMoment => _secondMoment;
 
-    /// <summary>Puts back a state that was saved after <paramref name="stepCount"/> steps.</summary>
-    /// <exception cref="ArgumentException">A moment does not have the layout's length, or the count is negative.</exception>
+    /// <inheritdoc/>
     public void Restore(int stepCount, ReadOnlySpan<float> firstMoment, ReadOnlySpan<float> secondMoment)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(stepCount);
@@ -48,11 +47,7 @@ public sealed class AdamW
         secondMoment.CopyTo(_secondMoment);
     }
 
-    /// <summary>Takes one step: updates the moments and <paramref name="parameters"/> in one pass. Gaps of the layout stay untouched.</summary>
-    /// <param name="parameters">The trained values, changed in place.</param>
-    /// <param name="gradient">The gradient of the mean loss.</param>
-    /// <param name="learningRate">The step's rate; entries scale it by <see cref="ParameterEntry.LearningRateScale"/>.</param>
-    /// <param name="gradientFactor">Factor on the gradient before it is used, such as <see cref="GradientClipping.Factor"/>.</param>
+    /// <inheritdoc/>
     /// <exception cref="ArgumentException">A vector does not have the layout's length.</exception>
     public void Step(Span<float> parameters, ReadOnlySpan<float> gradient, double learningRate, double gradientFactor = 1.0)
     {

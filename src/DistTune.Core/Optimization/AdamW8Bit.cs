@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using DistTune.Core.Quantization;
 using DistTune.Core.Training;
 
@@ -8,7 +9,8 @@ namespace DistTune.Core.Optimization;
 /// order of bitsandbytes. Tensors below <see cref="LeastElements"/> keep fp32 moments. Element-wise and serial, so that the result is the
 /// same bits everywhere.
 /// </summary>
-public sealed class AdamW8Bit
+/// <remarks>A moment lies in one vector, tensor after tensor: a tensor's codes, four in a float, and then its scales; or its values.</remarks>
+public sealed class AdamW8Bit : IOptimizer
 {
     /// <summary>Elements that share a scale.</summary>
     public const int BlockSize = 256;
@@ -16,34 +18,70 @@ public sealed class AdamW8Bit
     /// <summary>Tensors with fewer elements keep fp32 moments.</summary>
     public const int LeastElements = 4096;
 
+    private const int CodesInFloat = sizeof(float);
+
     private readonly ParameterLayout _layout;
     private readonly OptimizerSettings _settings;
-    private readonly State[] _states;
+    private readonly int[] _starts;
+    private readonly float[] _first;
+    private readonly float[] _second;
 
     /// <summary>Creates an optimizer whose moments are zero.</summary>
+    /// <exception cref="OverflowException">The moments are longer than one array can be.</exception>
     public AdamW8Bit(ParameterLayout layout, OptimizerSettings settings)
     {
         ArgumentNullException.ThrowIfNull(layout);
         ArgumentNullException.ThrowIfNull(settings);
         _layout = layout;
         _settings = settings;
-        _states = [.. layout.Entries.Select(entry => new State(checked((int)entry.Length)))];
+        _starts = new int[layout.Entries.Length];
+        var length = 0;
+        for (var index = 0; index < _starts.Length; index++)
+        {
+            _starts[index] = length;
+            length = checked((int)(length + MomentLength(layout.Entries[index].Length)));
+        }
+
+        _first = new float[length];
+        _second = new float[length];
     }
 
-    /// <summary>Number of steps taken.</summary>
+    /// <inheritdoc/>
     public int StepCount { get; private set; }
 
-    /// <summary>Codes and scales of a tensor's first moment; empty codes if it is held in fp32.</summary>
-    public (ReadOnlyMemory<byte> Codes, ReadOnlyMemory<float> Scales) FirstMoment(int entry) => (_states[entry].First.Codes, _states[entry].First.Scales);
+    /// <inheritdoc/>
+    public ReadOnlyMemory<float> FirstMoment => _first;
 
-    /// <summary>Codes and scales of a tensor's second moment; empty codes if it is held in fp32.</summary>
-    public (ReadOnlyMemory<byte> Codes, ReadOnlyMemory<float> Scales) SecondMoment(int entry) => (_states[entry].Second.Codes, _states[entry].Second.Scales);
+    /// <inheritdoc/>
+    public ReadOnlyMemory<float> SecondMoment => _second;
 
-    /// <summary>Takes one step: updates the moments and <paramref name="parameters"/>. Gaps of the layout stay untouched.</summary>
-    /// <param name="parameters">The trained values, changed in place.</param>
-    /// <param name="gradient">The gradient of the mean loss.</param>
-    /// <param name="learningRate">The step's rate; entries scale it by <see cref="ParameterEntry.LearningRateScale"/>.</param>
-    /// <param name="gradientFactor">Factor on the gradient before it is used, such as <see cref="GradientClipping.Factor"/>.</param>
+    /// <summary>Floats that a moment of a tensor takes.</summary>
+    public static long MomentLength(long elements) => elements < LeastElements ? elements : CodeFloats(elements) + Blocks(elements);
+
+    /// <summary>Copies of codes and scales of a tensor's moments; empty if they are held in fp32.</summary>
+    /// <param name="entry">The tensor's index in the layout.</param>
+    /// <param name="second">Whether that of squared gradients is meant.</param>
+    public (byte[] Codes, float[] Scales) Moment(int entry, bool second)
+    {
+        var moment = MomentOf(second ? _second : _first, entry);
+        return (moment.Codes.ToArray(), moment.Scales.ToArray());
+    }
+
+    /// <inheritdoc/>
+    public void Restore(int stepCount, ReadOnlySpan<float> firstMoment, ReadOnlySpan<float> secondMoment)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(stepCount);
+        if (firstMoment.Length != _first.Length || secondMoment.Length != _second.Length)
+        {
+            throw new ArgumentException($"The moments have {firstMoment.Length} and {secondMoment.Length} floats; {_first.Length} are expected.", nameof(firstMoment));
+        }
+
+        StepCount = stepCount;
+        firstMoment.CopyTo(_first);
+        secondMoment.CopyTo(_second);
+    }
+
+    /// <inheritdoc/>
     public void Step(Span<float> parameters, ReadOnlySpan<float> gradient, double learningRate, double gradientFactor = 1.0)
     {
         if (parameters.Length != _layout.Length || gradient.Length != _layout.Length)
@@ -52,25 +90,35 @@ public sealed class AdamW8Bit
         }
 
         StepCount++;
-        for (var index = 0; index < _states.Length; index++)
+        for (var index = 0; index < _starts.Length; index++)
         {
             var entry = _layout.Entries[index];
             var range = new Range((int)entry.Offset, (int)(entry.Offset + entry.Length));
             var rate = learningRate * entry.LearningRateScale;
             var factors = new Factors(_settings, rate, entry.WeightDecay ? _settings.WeightDecay : 0, StepCount, gradientFactor);
-            Update(parameters[range], gradient[range], _states[index], in factors);
+            Update(parameters[range], gradient[range], MomentOf(_first, index), MomentOf(_second, index), in factors);
         }
     }
 
-    private static void Update(Span<float> parameters, ReadOnlySpan<float> gradient, State state, in Factors f)
+    private static long CodeFloats(long elements) => (elements + CodesInFloat - 1) / CodesInFloat;
+
+    private static long Blocks(long elements) => (elements + BlockSize - 1) / BlockSize;
+
+    private Moments MomentOf(float[] moment, int entry)
+    {
+        var length = (int)_layout.Entries[entry].Length;
+        return new Moments(moment.AsSpan(_starts[entry], (int)MomentLength(length)), length);
+    }
+
+    private static void Update(Span<float> parameters, ReadOnlySpan<float> gradient, Moments firstMoment, Moments secondMoment, in Factors f)
     {
         Span<float> first = stackalloc float[BlockSize];
         Span<float> second = stackalloc float[BlockSize];
         for (var start = 0; start < parameters.Length; start += BlockSize)
         {
             var count = Math.Min(BlockSize, parameters.Length - start);
-            state.First.Load(start, first[..count], CodeBook.Dynamic);
-            state.Second.Load(start, second[..count], CodeBook.DynamicUnsigned);
+            firstMoment.Load(start, first[..count], CodeBook.Dynamic);
+            secondMoment.Load(start, second[..count], CodeBook.DynamicUnsigned);
             for (var i = 0; i < count; i++)
             {
                 var g = gradient[start + i] * f.Gradient;
@@ -82,56 +130,54 @@ public sealed class AdamW8Bit
                 parameters[start + i] = p - (f.StepSize * (m / ((MathF.Sqrt(v) / f.SecondCorrection) + f.Epsilon)));
             }
 
-            state.First.Store(start, first[..count], CodeBook.Dynamic);
-            state.Second.Store(start, second[..count], CodeBook.DynamicUnsigned);
+            firstMoment.Store(start, first[..count], CodeBook.Dynamic);
+            secondMoment.Store(start, second[..count], CodeBook.DynamicUnsigned);
         }
     }
 
     // One moment of one tensor: codes and a scale a block, or a value each.
-    private sealed class Moment
+    private readonly ref struct Moments
     {
-        public Moment(int length)
+        private readonly Span<float> _values;
+
+        public Moments(Span<float> state, int length)
         {
-            var quantized = length >= LeastElements;
-            Codes = new byte[quantized ? length : 0];
-            Scales = new float[quantized ? (length + BlockSize - 1) / BlockSize : 0];
-            Values = new float[quantized ? 0 : length];
-        }
-
-        public byte[] Codes { get; }
-
-        public float[] Scales { get; }
-
-        private float[] Values { get; }
-
-        public void Load(int start, Span<float> values, CodeBook book)
-        {
-            if (Codes.Length == 0)
+            if (length < LeastElements)
             {
-                Values.AsSpan(start, values.Length).CopyTo(values);
+                _values = state;
                 return;
             }
 
-            EightBitBlocks.Dequantize(Codes.AsSpan(start, values.Length), Scales.AsSpan(start / BlockSize, 1), book, BlockSize, values);
+            var codes = (int)CodeFloats(length);
+            Codes = MemoryMarshal.AsBytes(state[..codes])[..length];
+            Scales = state[codes..];
+        }
+
+        public Span<byte> Codes { get; }
+
+        public Span<float> Scales { get; }
+
+        public void Load(int start, Span<float> values, CodeBook book)
+        {
+            if (Codes.IsEmpty)
+            {
+                _values.Slice(start, values.Length).CopyTo(values);
+                return;
+            }
+
+            EightBitBlocks.Dequantize(Codes.Slice(start, values.Length), Scales.Slice(start / BlockSize, 1), book, BlockSize, values);
         }
 
         public void Store(int start, ReadOnlySpan<float> values, CodeBook book)
         {
-            if (Codes.Length == 0)
+            if (Codes.IsEmpty)
             {
-                values.CopyTo(Values.AsSpan(start));
+                values.CopyTo(_values[start..]);
                 return;
             }
 
-            EightBitBlocks.Quantize(values, book, BlockSize, Codes.AsSpan(start, values.Length), Scales.AsSpan(start / BlockSize, 1));
+            EightBitBlocks.Quantize(values, book, BlockSize, Codes.Slice(start, values.Length), Scales.Slice(start / BlockSize, 1));
         }
-    }
-
-    private sealed class State(int length)
-    {
-        public Moment First { get; } = new(length);
-
-        public Moment Second { get; } = new(length);
     }
 
     // Scalars are made in double, as Python does, and rounded once to the fp32 that the tensors are in.

@@ -44,6 +44,7 @@ public static class PretrainPlanner
                 ("initial", initial.Sha256), ("seed", config.Seed), ("micro_batch", steps.MicroBatchSize), ("groups", steps.GroupsPerStep),
                 ("steps", steps.Steps), ("beta1", optimizer.Beta1), ("beta2", optimizer.Beta2), ("epsilon", optimizer.Epsilon),
                 ("decay", optimizer.WeightDecay), ("norm", config.Optimizer.MaxGradientNorm), ("schedule", schedule),
+                .. optimizer.EightBit ? [("optimizer", "adamw_8bit")] : Array.Empty<(string, object?)>(),
             ])));
         var runId = RunPlanner.RunId(hashes);
         return new PreparedPretraining

@@ -165,6 +165,7 @@ public static class RunPlanner
             ("decay_steps", options.DecaySteps), ("warmup_shape", options.WarmupShape), ("decay_shape", options.DecayShape),
             // Only what says something, so that the identity of plain runs stays.
             .. AdapterIdentity.Of(config),
+            .. optimizer.EightBit ? [("optimizer", "adamw_8bit")] : Array.Empty<(string, object?)>(),
             .. config.SkipNonFinite ? [("on_nonfinite", "skip")] : Array.Empty<(string, object?)>(),
             .. config.Quantization is { } quantization ? [("quantization", quantization.Tag)] : Array.Empty<(string, object?)>(),
         ]);

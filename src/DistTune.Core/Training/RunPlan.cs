@@ -12,7 +12,11 @@ namespace DistTune.Core.Training;
 public sealed record RunHashes(string Base, string Tokenizer, string Template, string Data, string Configuration);
 
 /// <summary>AdamW (Loshchilov and Hutter 2017, arXiv:1711.05101).</summary>
-public sealed record OptimizerSettings(double Beta1 = 0.9, double Beta2 = 0.999, double Epsilon = 1e-8, double WeightDecay = 0.0);
+public sealed record OptimizerSettings(double Beta1 = 0.9, double Beta2 = 0.999, double Epsilon = 1e-8, double WeightDecay = 0.0)
+{
+    /// <summary>Whether moments are held in eight bits (Dettmers et al. 2021, arXiv:2110.02861).</summary>
+    public bool EightBit { get; init; }
+}
 
 /// <summary>How the learning rate moves.</summary>
 public enum ScheduleKind

@@ -51,7 +51,7 @@ internal sealed class RunRecovery(RunPlan plan, AdapterVersion initial, RunPiece
 
     private RunStart Rebuild(int step, TrainingRun run)
     {
-        var snapshot = step > 0 ? pieces.Snapshots.Read(step, plan.Layout) : null;
+        var snapshot = step > 0 ? pieces.Snapshots.Read(step, plan.Layout, plan.Optimizer) : null;
         return From(step, snapshot, run, checkEach: false) ?? From(step, snapshot, run, checkEach: true)!;
     }
 

@@ -6,6 +6,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using DistTune.Core;
+using DistTune.Core.Optimization;
 using DistTune.Core.Training;
 using DistTune.Engine.Storage;
 
@@ -81,13 +82,14 @@ internal sealed class SnapshotFolder(IRunStorage storage, string root)
 
     /// <summary>Reads a snapshot and checks every hash of it.</summary>
     /// <exception cref="DistTuneException">It is not whole, or does not fit the layout.</exception>
-    public RunSnapshot Read(int step, ParameterLayout layout)
+    public RunSnapshot Read(int step, ParameterLayout layout, OptimizerSettings optimizer)
     {
         var folder = PathOf(step);
         var manifest = ReadManifest(folder, step);
         var length = checked((int)layout.Length);
+        var momentLength = checked((int)Optimizers.MomentLength(layout, optimizer));
         var adapter = new float[length];
-        var moments = new float[2][] { new float[length], new float[length] };
+        var moments = new float[2][] { new float[momentLength], new float[momentLength] };
         ReadVectors(folder, AdapterName, manifest, adapter);
         ReadVectors(folder, OptimizerName, manifest, moments);
         return new RunSnapshot(step, AdapterHash.Version(adapter), moments[0], moments[1], ReadState(folder, manifest));

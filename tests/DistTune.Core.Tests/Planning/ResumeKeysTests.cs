@@ -77,7 +77,7 @@ public sealed class ResumeKeysTests
         Part("warmup_steps", "warmup_steps: 9"),
         Part("weight_decay", "weight_decay: 0.1"),
         Part("max_grad_norm", "max_grad_norm: 2"),
-        Free("optimizer", "both names are of one optimizer", "optimizer: adamw_torch"),
+        Part("optimizer", "optimizer: adamw_8bit"),
         Part("adam_beta1", "adam_beta1: 0.8"),
         Part("adam_beta2", "adam_beta2: 0.98"),
         Part("adam_epsilon", "adam_epsilon: 1e-6"),

@@ -20,6 +20,12 @@ internal static class CaseFeatures
     /// <summary>A share of the loss over the whole vocabulary.</summary>
     public const string LabelSmoothing = "label smoothing";
 
+    /// <summary>AdamW's moments in eight bits.</summary>
+    public const string EightBitMoments = "`optimizer: adamw_8bit`";
+
+    /// <summary>LoftQ's start.</summary>
+    public const string Loftq = "LoftQ";
+
     /// <summary>Adapters that are active together.</summary>
     public const string SeveralAdapters = "several adapters over one base, summed, `linear`, `cat`";
 
@@ -50,6 +56,11 @@ internal static class CaseFeatures
     /// <summary>The features of a case; none for a case that says nothing about support.</summary>
     public static IReadOnlyList<SupportedFeature> Of(string path)
     {
+        if (path.EndsWith(".json", StringComparison.Ordinal) && File.Exists(path) && OfNumbers(Read(path)) is { } feature)
+        {
+            return [feature];
+        }
+
         var folder = Directory.Exists(path) ? path : Path.GetDirectoryName(path)!;
         if (File.Exists(Path.Combine(folder, "case.json")))
         {
@@ -61,6 +72,12 @@ internal static class CaseFeatures
 
     /// <summary>What users call a base in four bits.</summary>
     public static string FourBitBase(string? kind) => $"4-bit {kind?.ToUpperInvariant()} (bitsandbytes)";
+
+    // A case in a file of its own, told by what it compares.
+    private static SupportedFeature? OfNumbers(JsonElement root) =>
+        Member(root, "min_8bit_size") is not null ? Adapter(EightBitMoments)
+        : Member(root, "items") is { ValueKind: JsonValueKind.Array } items && items.EnumerateArray().Any(item => Member(item, "error_loftq") is not null) ? Adapter(Loftq)
+        : null;
 
     private static IEnumerable<SupportedFeature> OfModel(JsonElement config)
     {
@@ -162,7 +179,7 @@ internal static class CaseFeatures
 
         if (Text(peft, "init_lora_weights") is { } start)
         {
-            yield return start == "pissa" ? "PiSSA" : start == "loftq" ? "LoftQ" : $"`init_lora_weights: {start}`";
+            yield return start == "pissa" ? "PiSSA" : start == "loftq" ? Loftq : $"`init_lora_weights: {start}`";
         }
     }
 

@@ -29,6 +29,7 @@ internal static class RunFeatures
             .. When(config.Quantization is not null, CaseFeatures.Qlora),
             .. When(config.LoraPlus is not null, CaseFeatures.LoraPlus),
             .. When(config.LabelSmoothing != 0, CaseFeatures.LabelSmoothing),
+            .. When(config.Optimizer.Optimizer.EightBit, CaseFeatures.EightBitMoments),
             .. When(config.InitialAdapter is not null, "`init_adapter`"),
         ];
     }
