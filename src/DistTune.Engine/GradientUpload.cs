@@ -1,4 +1,5 @@
 using DistTune.Core.Training;
+using DistTune.Engine.Journal;
 
 namespace DistTune.Engine;
 
@@ -11,13 +12,18 @@ public sealed class GradientUpload : IDisposable
     private readonly ParameterLayout _layout;
     private readonly BufferPool _pool;
     private readonly SortedList<long, long> _received = [];
+    private readonly GradientHash _hash;
+    private readonly Action<long, int>? _hashed;
     private float[]? _buffer;
 
-    internal GradientUpload(ParameterLayout layout, BufferPool pool)
+    internal GradientUpload(ParameterLayout layout, BufferPool pool, SpoolSlot? spool = null)
     {
         _layout = layout;
         _pool = pool;
         _buffer = pool.Rent();
+        _hash = new GradientHash(_buffer.Length);
+        Spool = spool;
+        _hashed = spool is null ? null : (offset, length) => spool.Write(offset, _buffer.AsSpan((int)offset, length));
     }
 
     /// <summary>Takes a part of the flat vector.</summary>
@@ -42,6 +48,7 @@ public sealed class GradientUpload : IDisposable
         }
 
         values.CopyTo(buffer.AsSpan((int)offset));
+        _hash.Fill(buffer, offset, values.Length, _hashed);
         return null;
     }
 
@@ -63,8 +70,15 @@ public sealed class GradientUpload : IDisposable
         }
 
         buffer.AsSpan((int)gap).Clear();
+        Sha256 = _hash.Finish(buffer, _hashed);
         return null;
     }
+
+    /// <summary>See <see cref="GradientHash"/>; empty before <see cref="Complete"/>.</summary>
+    internal string Sha256 { get; private set; } = string.Empty;
+
+    /// <summary>Where the gradient is spooled as it comes; null in a run that keeps nothing.</summary>
+    internal SpoolSlot? Spool { get; }
 
     /// <summary>The values; only complete after <see cref="Complete"/>.</summary>
     internal ReadOnlySpan<float> Values => _buffer;
@@ -77,9 +91,10 @@ public sealed class GradientUpload : IDisposable
         return buffer;
     }
 
-    /// <summary>Gives the buffer back.</summary>
+    /// <summary>Gives the buffer back, and the place in the spool if it was not kept.</summary>
     public void Dispose()
     {
+        Spool?.Dispose();
         if (_buffer is { } buffer)
         {
             _buffer = null;

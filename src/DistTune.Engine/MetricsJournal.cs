@@ -76,6 +76,7 @@ public sealed class MetricsJournal(TextWriter lines, double secondsBefore = 0) :
         json.WriteNumber("step_seconds", step.StepSeconds);
         json.WriteNumber("reduce_seconds", step.ReduceSeconds);
         json.WriteNumber("optimizer_seconds", step.OptimizerSeconds);
+        json.WriteNumber("durability_seconds", step.DurabilitySeconds);
         json.WriteNumber("elapsed_seconds", secondsBefore + step.ElapsedSeconds);
     }
 

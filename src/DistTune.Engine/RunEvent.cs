@@ -52,6 +52,9 @@ public sealed record StepFinished(
 {
     /// <summary>Steps that were taken before this process began.</summary>
     public int ResumedAt { get; init; }
+
+    /// <summary>Time of the step that went into hashes and flushed writes here: what the slowest worker's lanes waited for, and the commit's.</summary>
+    public double DurabilitySeconds { get; init; }
 }
 
 /// <summary>The adapter was measured.</summary>

@@ -132,7 +132,7 @@ public sealed partial class RunExecution
         }
 
         if (_store is not null && done.Spool is { } place && _store.TryReadSpooled(place, gradient)
-            && ResultDigest.Of(done.Outcome, AdapterHash.Sha256(gradient)) == done.Digest)
+            && ResultDigest.Of(done.Outcome, GradientHash.Of(gradient)) == done.Digest)
         {
             return gradient;
         }
@@ -144,7 +144,7 @@ public sealed partial class RunExecution
     // NaN or infinity may be the worker's fault or the group's. The same bits a second time mean that it is the group's.
     private SubmitVerdict TakeNonFinite(WorkerSession worker, GrantReference reference, GroupOutcome outcome, GradientUpload? upload, string what)
     {
-        var digest = ResultDigest.Of(outcome, upload is null ? string.Empty : AdapterHash.Sha256(upload.Values));
+        var digest = ResultDigest.Of(outcome, upload?.Sha256 ?? string.Empty);
         ReductionTree? reduction;
         lock (_gate)
         {

@@ -41,7 +41,7 @@ public sealed partial class RunExecution
             }
         }
 
-        return (new GradientUpload(Plan.Layout, _pool), default);
+        return (new GradientUpload(Plan.Layout, _pool, _store?.BeginSpool()), default);
     }
 
     /// <summary>Renews a lease: called for every sign of progress, such as a layer or an uploaded chunk.</summary>
@@ -200,15 +200,16 @@ public sealed partial class RunExecution
             return TakeNonFinite(worker, reference, outcome, upload, nonFinite);
         }
 
-        var sha256 = upload is null ? string.Empty : AdapterHash.Sha256(upload.Values);
+        var sha256 = upload?.Sha256 ?? string.Empty;
         if (gradientSha256 is not null && !string.Equals(gradientSha256, sha256, StringComparison.Ordinal))
         {
             return new SubmitVerdict(SubmitStatus.Invalid, $"the gradient's SHA-256 is {sha256}, the worker sent {gradientSha256}");
         }
 
         // Durable before it is taken, and outside of the gate: the bytes of one result never wait for those of another.
-        SpoolPlace? spooled = upload is null || IsDone(reference.Group) ? null : _store?.Spool(upload.Values);
-        var verdict = Take(worker, reference, outcome, upload, ResultDigest.Of(outcome, sha256), spooled);
+        var accepting = _time.GetTimestamp();
+        SpoolPlace? spooled = upload?.Spool is not { } slot || IsDone(reference.Group) ? null : _store!.Keep(slot);
+        var verdict = Take(worker, reference, outcome, upload, ResultDigest.Of(outcome, sha256), spooled, accepting);
         if (verdict.Status != SubmitStatus.Accepted && spooled is { } place)
         {
             _store!.Free(place);
@@ -217,7 +218,7 @@ public sealed partial class RunExecution
         return verdict;
     }
 
-    private SubmitVerdict Take(WorkerSession worker, GrantReference reference, GroupOutcome outcome, GradientUpload? upload, string digest, SpoolPlace? spooled)
+    private SubmitVerdict Take(WorkerSession worker, GrantReference reference, GroupOutcome outcome, GradientUpload? upload, string digest, SpoolPlace? spooled, long accepting)
     {
         ReductionTree? reduction;
         lock (_gate)
@@ -243,7 +244,8 @@ public sealed partial class RunExecution
             }
 
             Record(new GroupDone(reference.Group, reference.Attempt, worker.Name, digest, outcome) { Spool = spooled });
-            _work!.Finish(_work.Find(reference.Group)!, worker, reference.Attempt, outcome);
+            _work!.Waited(worker, _time.GetElapsedTime(accepting));
+            _work.Finish(_work.Find(reference.Group)!, worker, reference.Attempt, outcome);
             reduction = _reduction;
             ForgetResultsOfLiars(reference.Group);
             reduction = ReferenceEquals(reduction, _reduction) ? reduction : null;

@@ -155,13 +155,15 @@ public sealed partial class RunExecution
                 return false;
             }
 
+            var recording = _time.GetTimestamp();
             Record(record);
+            var durability = work.LongestWait + result.HashTime + _time.GetElapsedTime(recording);
             Volatile.Write(ref _adapter, result.Adapter);
             var now = _time.GetUtcNow();
             EngineTelemetry.Record("optimizer step", _span, now, optimizerTime);
             EngineTelemetry.Record("reduce", _span, now - optimizerTime, reduction.AddTime);
             _reduction = null;
-            _events.Enqueue(Describe(record, work, reduction.AddTime, optimizerTime));
+            _events.Enqueue(Describe(record, work, reduction.AddTime, optimizerTime) with { DurabilitySeconds = durability.TotalSeconds });
             CloseWork(stage.Kind, work);
         }
 

@@ -145,17 +145,15 @@ public sealed class RunStore : IRunJournal, IDisposable
         _lock.Dispose();
     }
 
+    /// <summary>Takes a place in the spool for a group's gradient.</summary>
+    internal SpoolSlot BeginSpool() => _spool!.Begin();
+
     /// <summary>Makes a group's gradient durable.</summary>
-    internal SpoolPlace Spool(ReadOnlySpan<float> gradient)
+    internal SpoolPlace Keep(SpoolSlot slot)
     {
-        try
-        {
-            return _spool!.Add(gradient);
-        }
-        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
-        {
-            throw Fault(fault);
-        }
+        SpoolPlace place = default;
+        Guarded(() => place = slot.Keep());
+        return place;
     }
 
     /// <summary>A spooled gradient is needed no more.</summary>

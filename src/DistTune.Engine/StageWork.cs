@@ -11,6 +11,7 @@ internal sealed class StageWork
     private readonly ImmutableArray<GroupWork> _order;
     private readonly TimeProvider _time;
     private readonly EngineOptions _options;
+    private readonly Dictionary<WorkerSession, TimeSpan> _waits = [];
 
     public StageWork(ImmutableArray<GroupSpec> groups, TimeProvider time, EngineOptions options)
     {
@@ -41,6 +42,12 @@ internal sealed class StageWork
     }
 
     public long Opened { get; }
+
+    /// <summary>Time that the lanes of the worker that waited longest waited for their results to be durable.</summary>
+    public TimeSpan LongestWait => _waits.Count == 0 ? TimeSpan.Zero : _waits.Max(wait => wait.Value / Math.Max(1, wait.Key.Slots));
+
+    /// <summary>A worker's lane waited so long for its result to be durable.</summary>
+    public void Waited(WorkerSession worker, TimeSpan time) => _waits[worker] = _waits.GetValueOrDefault(worker) + time;
 
     /// <summary>The slowest group so far, from grant to result.</summary>
     public TimeSpan Slowest { get; private set; }

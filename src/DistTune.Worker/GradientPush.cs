@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Threading.Channels;
 using DistTune.Core.Training;
+using DistTune.Engine;
 using DistTune.Protocol;
 using DistTune.Protocol.V1;
 using Grpc.Core;
@@ -17,6 +18,7 @@ internal sealed class GradientPush : IGradientSink, IDisposable
     private readonly AsyncClientStreamingCall<PushPart, PushAck> _call;
     private readonly Action _progress;
     private readonly float[] _vector;
+    private readonly GradientHash _hash;
     private readonly Task _sending;
     private long _sendTicks;
 
@@ -29,6 +31,7 @@ internal sealed class GradientPush : IGradientSink, IDisposable
         _call = call;
         _vector = vector;
         _progress = progress;
+        _hash = new GradientHash(vector.Length);
         _sending = SendAsync(header);
     }
 
@@ -45,10 +48,10 @@ internal sealed class GradientPush : IGradientSink, IDisposable
     public async Task<PushAck> CompleteAsync(GroupOutcome outcome)
     {
         _finished.Writer.TryComplete();
-        var sha256 = _vector.Length == 0 ? string.Empty : AdapterHash.Sha256(_vector);
         try
         {
             await _sending.ConfigureAwait(false);
+            var sha256 = _vector.Length == 0 ? string.Empty : _hash.Finish(_vector);
             var timings = outcome.Timings with { UploadSeconds = Stopwatch.GetElapsedTime(0, _sendTicks).TotalSeconds };
             await _call.RequestStream.WriteAsync(new PushPart { Trailer = TrainingMapping.ToTrailer(outcome with { Timings = timings }, sha256) }).ConfigureAwait(false);
             await _call.RequestStream.CompleteAsync().ConfigureAwait(false);
@@ -78,6 +81,9 @@ internal sealed class GradientPush : IGradientSink, IDisposable
                 await _call.RequestStream.WriteAsync(new PushPart { Chunk = chunk }).ConfigureAwait(false);
                 _sendTicks += Stopwatch.GetTimestamp() - started;
             }
+
+            // Here rather than at the end, where the lane waits for it.
+            _hash.Fill(_vector, offset, length);
         }
     }
 }

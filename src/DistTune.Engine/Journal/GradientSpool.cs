@@ -38,8 +38,8 @@ internal sealed class GradientSpool : IDisposable
     /// <summary>Length of this term's file.</summary>
     public long SizeBytes => _file.Length;
 
-    /// <summary>Writes a gradient; durable when it returns. Several threads at a time.</summary>
-    public SpoolPlace Add(ReadOnlySpan<float> gradient)
+    /// <summary>Takes a place for a gradient that is about to come. Several threads at a time.</summary>
+    public SpoolSlot Begin()
     {
         long slot;
         lock (_gate)
@@ -48,10 +48,7 @@ internal sealed class GradientSpool : IDisposable
             _free.Remove(slot);
         }
 
-        var place = new SpoolPlace(_term, slot * _slotBytes);
-        VectorFile.Write(_file, place.Offset, gradient);
-        _file.Flush();
-        return place;
+        return new SpoolSlot(this, _file, new SpoolPlace(_term, slot * _slotBytes));
     }
 
     /// <summary>Gives a slot back: no record that still counts points at it.</summary>

@@ -73,6 +73,9 @@ public sealed partial class FolderStorage : IRunStorage
     [LibraryImport("libc", EntryPoint = "fdatasync", SetLastError = true)]
     private static partial int FlushData(SafeFileHandle descriptor);
 
+    [LibraryImport("libc", EntryPoint = "sync_file_range", SetLastError = true)]
+    private static partial int BeginWriting(SafeFileHandle descriptor, long offset, long length, uint flags);
+
     private sealed class FolderFile(SafeFileHandle handle) : IStorageFile
     {
         public long Length => RandomAccess.GetLength(handle);
@@ -89,6 +92,16 @@ public sealed partial class FolderStorage : IRunStorage
         }
 
         public void Write(long offset, ReadOnlySpan<byte> bytes) => RandomAccess.Write(handle, bytes, offset);
+
+        public void BeginFlush(long offset, long length)
+        {
+            // What goes wrong here goes wrong in the flush as well, which says so.
+            const uint Write = 2;
+            if (OperatingSystem.IsLinux())
+            {
+                _ = BeginWriting(handle, offset, length, Write);
+            }
+        }
 
         public void SetLength(long length) => RandomAccess.SetLength(handle, length);
 

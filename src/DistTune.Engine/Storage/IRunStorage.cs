@@ -50,6 +50,11 @@ public interface IStorageFile : IDisposable
     /// <summary>Cuts off or extends by zeros.</summary>
     void SetLength(long length);
 
+    /// <summary>Has the bytes of a place on their way to the disk, so that a flush has less to wait for; promises nothing.</summary>
+    void BeginFlush(long offset, long length)
+    {
+    }
+
     /// <summary>Makes bytes and length durable. After it has thrown once, what is durable is unknown: never flush again, read anew.</summary>
     void Flush();
 }
