@@ -222,7 +222,7 @@ public sealed class WireTests
                 await push.RequestStream.WriteAsync(new PushPart { Chunk = chunk });
             }
 
-            await push.RequestStream.WriteAsync(new PushPart { Trailer = TrainingMapping.ToTrailer(outcome, AdapterHash.Sha256(vector)) });
+            await push.RequestStream.WriteAsync(new PushPart { Trailer = TrainingMapping.ToTrailer(outcome, GradientHash.Of(vector)) });
             await push.RequestStream.CompleteAsync();
         }
         catch (Exception fault) when (fault is RpcException or InvalidOperationException)

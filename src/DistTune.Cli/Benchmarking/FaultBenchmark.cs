@@ -13,7 +13,6 @@ namespace DistTune.Cli.Benchmarking;
 /// <param name="GroupsLost">Groups that were given out again, every time.</param>
 /// <param name="CoordinatorSeconds">From kill -9 of the coordinator until a worker has joined the next one, which grants it a group at once.</param>
 /// <param name="StepSeconds">A step without faults.</param>
-/// <param name="Durability">What checksums and flushed writes take of a step.</param>
 /// <param name="GroupsPerSecond">Groups a second of four workers without faults.</param>
 /// <param name="GroupsPerSecondUnderKills">The same while one of them is killed and started again every ten seconds.</param>
 internal sealed record FaultNumbers(
@@ -22,12 +21,11 @@ internal sealed record FaultNumbers(
     IReadOnlyList<int> GroupsLost,
     IReadOnlyList<double> CoordinatorSeconds,
     double StepSeconds,
-    DurabilityCost Durability,
     double GroupsPerSecond,
     double GroupsPerSecondUnderKills)
 {
-    /// <summary>Share of a step that checksums and flushed writes take, if nothing of them overlaps with computing.</summary>
-    public double DurabilityShare => (Durability.ChecksumSeconds + Durability.WriteSeconds) / StepSeconds;
+    /// <summary>Share of the throughput that is left under kills.</summary>
+    public double Held => GroupsPerSecondUnderKills / GroupsPerSecond;
 }
 
 /// <summary>Trains with processes on this machine, kills them, and takes the times.</summary>
@@ -39,7 +37,7 @@ internal sealed partial class FaultBenchmark(int kills, TimeSpan window, TextWri
     /// <exception cref="DistTuneException">A process of the run failed.</exception>
     public async Task<FaultNumbers> RunAsync(CancellationToken cancellationToken)
     {
-        using var run = new FaultRun();
+        using var run = new FaultRun(FaultRunShape.Small);
         var workers = new List<ServiceUnderTest>();
         var coordinator = run.StartCoordinator();
         try
@@ -85,10 +83,8 @@ internal sealed partial class FaultBenchmark(int kills, TimeSpan window, TextWri
             progress.WriteLine("four workers, one killed every ten seconds");
             var victim = 0;
             var shaken = await MeasureAsync(run, KillOneAsync, cancellationToken).ConfigureAwait(false);
-            var groups = Math.Max(1, (int)Math.Round(calm.Groups / (double)Math.Max(1, calm.Steps)));
-            var cost = DurabilityCost.Measure(run.OutputFolder, checked((int)parameters), groups);
             return new FaultNumbers(
-                parameters, workerSeconds, lost, coordinatorSeconds, calm.Seconds / Math.Max(1, calm.Steps), cost, calm.Groups / calm.Seconds, shaken.Groups / shaken.Seconds);
+                parameters, workerSeconds, lost, coordinatorSeconds, calm.Seconds / Math.Max(1, calm.Steps), calm.Groups / calm.Seconds, shaken.Groups / shaken.Seconds);
 
             async Task KillOneAsync()
             {
