@@ -7,6 +7,9 @@ namespace DistTune.Modeling.Kernels;
 /// <summary>The kernels in plain torch operations: the oracle that faster ones are compared with, and the way on CUDA.</summary>
 internal sealed class TorchKernels : IKernels
 {
+    // Elements that are held in double at a time: 8 MB.
+    private const long WideElements = 1 << 20;
+
     /// <inheritdoc/>
     public (Tensor Y, Tensor Reciprocal) RmsNorm(Tensor x, Tensor weight, NormSpec norm)
     {
@@ -122,8 +125,8 @@ internal sealed class TorchKernels : IKernels
         // Everything happens in place and the few numbers a row comes down to are kept in double.
         logits.sub_(logits.amax(1).unsqueeze(1));
         var wanted = logits.gather(1, index).to(ScalarType.Float64);
-        var average = labelSmoothing == 0 ? null : logits.mean([1], keepdim: true, ScalarType.Float64);
-        var total = logits.exp_().sum(1, keepdim: true, ScalarType.Float64);
+        var average = labelSmoothing == 0 ? null : RowSums(logits).div_(classes);
+        var total = RowSums(logits.exp_());
         var loss = total.log();
         loss.sub_(average is null ? wanted : wanted.mul_(1 - labelSmoothing).add_(average, labelSmoothing));
         if (gradient)
@@ -138,6 +141,22 @@ internal sealed class TorchKernels : IKernels
         }
 
         return loss.view(-1).MoveToOuterDisposeScope();
+    }
+
+    // Sums over the classes in double [T, 1]. libtorch makes a wide copy of what it sums, so it is given a few rows at a time.
+    private static Tensor RowSums(Tensor logits)
+    {
+        var (rows, classes) = (logits.shape[0], logits.shape[1]);
+        var sums = torch.empty([rows, 1], dtype: ScalarType.Float64, device: logits.device);
+        var step = Math.Max(1, WideElements / classes);
+        for (long row = 0; row < rows; row += step)
+        {
+            using var scope = torch.NewDisposeScope();
+            var count = Math.Min(step, rows - row);
+            sums.narrow(0, row, count).copy_(logits.narrow(0, row, count).sum(1, keepdim: true, ScalarType.Float64));
+        }
+
+        return sums;
     }
 
     private static Tensor Gain(Tensor weight, Tensor like, NormSpec norm) => norm.OnePlusWeight ? weight.to(like.dtype).add(1) : weight;
