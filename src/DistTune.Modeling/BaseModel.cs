@@ -105,6 +105,8 @@ public sealed class BaseModel : IDisposable
         if (quantization is not null)
         {
             using var quantized = QuantizedBase.Open(path, sha256, spec, quantization, change: change);
+            // Quantising leaves arrays as large as weights behind; nothing else would make the collector give them back before the base is loaded.
+            GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
             return Load(quantized, spec, precision, keepsFourBit: true);
         }
 

@@ -85,10 +85,9 @@ public static class MemoryCheck
         var batch = question.Batch;
         for (var rows = (batch.Tokens + batch.LongestRow - 1) / batch.LongestRow / 2; rows >= 1; rows /= 2)
         {
-            var tokens = Math.Min(batch.Tokens, rows * batch.LongestRow);
             yield return (
                 string.Create(CultureInfo.InvariantCulture, $"micro_batch_size: {rows}"),
-                question with { Batch = new BatchSize(tokens, Math.Min(tokens, batch.PredictingTokens), batch.LongestRow) });
+                question with { Batch = batch.WithRows(rows), Evaluation = question.Evaluation?.WithRows(rows) });
         }
 
         if (question is { TrainsAllWeights: false, Quantization: null })
@@ -98,10 +97,9 @@ public static class MemoryCheck
 
         for (var length = batch.LongestRow / 2; length >= 128; length /= 2)
         {
-            var share = (double)length / batch.LongestRow;
             yield return (
                 string.Create(CultureInfo.InvariantCulture, $"sequence_len: {length}"),
-                question with { Batch = new BatchSize((long)(batch.Tokens * share), Math.Min((long)(batch.Tokens * share), batch.PredictingTokens), length) });
+                question with { Batch = batch.WithLength(length), Evaluation = question.Evaluation?.WithLength(length) });
         }
     }
 }

@@ -15,15 +15,55 @@ public sealed record BatchSize(long Tokens, long PredictingTokens, long LongestR
     public static BatchSize LargestOf(RunPlan plan)
     {
         ArgumentNullException.ThrowIfNull(plan);
-        var largest = new BatchSize(1, 1, 1);
-        for (var step = 0; step < plan.Steps; step++)
+        return Largest(Enumerable.Range(0, plan.Steps).SelectMany(step => plan.Groups.TrainingGroups(step))) ?? new BatchSize(1, 1, 1);
+    }
+
+    /// <summary>With so many rows at most.</summary>
+    internal BatchSize WithRows(long rows) => Within(Math.Min(Tokens, rows * LongestRow), LongestRow);
+
+    /// <summary>With rows of so many tokens at most.</summary>
+    internal BatchSize WithLength(long length) => length >= LongestRow ? this : Within((long)(Tokens * ((double)length / LongestRow)), length);
+
+    private BatchSize Within(long tokens, long longest) => new(tokens, Math.Min(tokens, PredictingTokens), longest);
+
+    /// <summary>The largest numbers of some groups' micro-batches; null if there are none.</summary>
+    internal static BatchSize? Largest(IEnumerable<GroupSpec> groups)
+    {
+        BatchSize? largest = null;
+        foreach (var batch in groups.SelectMany(group => group.MicroBatches))
         {
-            foreach (var batch in plan.Groups.TrainingGroups(step).SelectMany(group => group.MicroBatches))
+            largest = new BatchSize(
+                Math.Max(largest?.Tokens ?? 1, batch.Segments.Sum(segment => (long)segment.TokenIds.Length)),
+                Math.Max(largest?.PredictingTokens ?? 1, batch.Segments.Sum(segment => (long)segment.TrainedTokens)),
+                Math.Max(largest?.LongestRow ?? 1, batch.Segments.Max(segment => segment.TokenIds.Length)));
+        }
+
+        return largest;
+    }
+}
+
+/// <summary>The most that a worker answers together.</summary>
+/// <param name="Sequences">Prompts that advance together.</param>
+/// <param name="PromptTokens">Tokens of these prompts.</param>
+/// <param name="LongestPrompt">Tokens of the longest.</param>
+/// <param name="LongestRow">Tokens of the longest with its answer.</param>
+public sealed record GenerationSize(long Sequences, long PromptTokens, long LongestPrompt, long LongestRow)
+{
+    /// <summary>What a run's samples hold at most; null if it answers nothing.</summary>
+    public static GenerationSize? LargestOf(RunPlan plan)
+    {
+        ArgumentNullException.ThrowIfNull(plan);
+        GenerationSize? largest = null;
+        foreach (var group in plan.Groups.GenerationGroups(0))
+        {
+            foreach (var prompts in group.MicroBatches.Select(batch => batch.Segments))
             {
-                largest = new BatchSize(
-                    Math.Max(largest.Tokens, batch.Segments.Sum(segment => (long)segment.TokenIds.Length)),
-                    Math.Max(largest.PredictingTokens, batch.Segments.Sum(segment => (long)segment.TrainedTokens)),
-                    Math.Max(largest.LongestRow, batch.Segments.Max(segment => segment.TokenIds.Length)));
+                var longest = prompts.Max(prompt => prompt.TokenIds.Length);
+                largest = new GenerationSize(
+                    Math.Max(largest?.Sequences ?? 0, prompts.Length),
+                    Math.Max(largest?.PromptTokens ?? 0, prompts.Sum(prompt => (long)prompt.TokenIds.Length)),
+                    Math.Max(largest?.LongestPrompt ?? 0, longest),
+                    Math.Max(largest?.LongestRow ?? 0, longest + (group.Generation?.MaxNewTokens ?? 0)));
             }
         }
 
@@ -48,6 +88,15 @@ public sealed record MemoryQuestion(DecoderSpec Spec, ParameterLayout Layout, Ba
 
     /// <summary>Whether layers are computed again in backward.</summary>
     public bool GradientCheckpointing { get; init; }
+
+    /// <summary>Whether inputs of adapters are dropped.</summary>
+    public bool Dropout { get; init; }
+
+    /// <summary>The largest micro-batch of held-out rows; null if nothing is held out.</summary>
+    public BatchSize? Evaluation { get; init; }
+
+    /// <summary>The most that is answered together; null if nothing is.</summary>
+    public GenerationSize? Generation { get; init; }
 
     /// <summary>Groups of a step.</summary>
     public int GroupsPerStep { get; init; } = 1;
@@ -75,6 +124,9 @@ public sealed record MemoryQuestion(DecoderSpec Spec, ParameterLayout Layout, Ba
             Quantization = plan.Quantization,
             GradientCheckpointing = plan.GradientCheckpointing,
             Optimizer = plan.Optimizer,
+            Dropout = plan.Adapter.Dropout > 0,
+            Evaluation = BatchSize.Largest(plan.Groups.EvaluationGroups(0)),
+            Generation = GenerationSize.LargestOf(plan),
             GroupsPerStep = plan.Groups.TrainingGroups(0).Length,
             Workers = workers,
             Lanes = lanes,

@@ -1,5 +1,6 @@
 // Shapes: T rows.
 using System.Collections.Immutable;
+using System.Runtime.InteropServices;
 using DistTune.Core.Training;
 
 namespace DistTune.Modeling.Kernels;
@@ -70,22 +71,21 @@ internal sealed class LoraDropout
     {
         using var scope = torch.NewDisposeScope();
         var rows = x.shape[0] == _all.Length ? _all : _predicting;
-        var mask = Mask(rows, checked((int)x.shape[1]), module);
-        return x.mul(HostMemory.Upload<float>(mask, x.shape, ScalarType.Float32, x.device).to(x.dtype)).MoveToOuterDisposeScope();
+        // Written where it is read: a managed array of this size would wait for the collector.
+        var mask = torch.empty(x.shape, dtype: ScalarType.Float32, device: torch.CPU);
+        Fill(MemoryMarshal.Cast<byte, float>(mask.bytes), rows, checked((int)x.shape[1]), module);
+        return mask.to(x.device).to(x.dtype).mul_(x).MoveToOuterDisposeScope();
     }
 
-    private float[] Mask(ImmutableArray<RowOrigin> rows, int width, ulong module)
+    private void Fill(Span<float> mask, ImmutableArray<RowOrigin> rows, int width, ulong module)
     {
-        var mask = new float[checked(rows.Length * width)];
         var perStep = CounterRandom.Hash(_seed, module, (ulong)_step);
         var blocks = (ulong)(width + ElementsPerBlock - 1) / ElementsPerBlock;
         for (var index = 0; index < rows.Length; index++)
         {
             var stream = CounterRandom.Hash(perStep, module, (ulong)rows[index].Sample);
-            Fill(mask.AsSpan(index * width, width), stream, (ulong)rows[index].Position * blocks);
+            Fill(mask.Slice(checked(index * width), width), stream, (ulong)rows[index].Position * blocks);
         }
-
-        return mask;
     }
 
     private void Fill(Span<float> row, ulong stream, ulong counter)

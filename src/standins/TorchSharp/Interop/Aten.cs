@@ -107,6 +107,7 @@ internal static class Aten
     internal static readonly Op Cos = new("cos");
     internal static readonly Op Tanh = new("tanh");
     internal static readonly Op Erf = new("erf");
+    internal static readonly Op TanhInPlace = new("tanh_");
     internal static readonly Op Sigmoid = new("sigmoid");
     internal static readonly Op Silu = new("silu");
     internal static readonly Op SiluInPlace = new("silu_");

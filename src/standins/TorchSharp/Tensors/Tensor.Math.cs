@@ -52,6 +52,7 @@ public static partial class torch
         public Tensor sin() => Aten.Sin.One(this);
         public Tensor cos() => Aten.Cos.One(this);
         public Tensor tanh() => Aten.Tanh.One(this);
+        public Tensor tanh_() => Aten.TanhInPlace.InPlace(this, this);
         public Tensor erf() => Aten.Erf.One(this);
         public Tensor sigmoid() => Aten.Sigmoid.One(this);
         public Tensor silu() => Aten.Silu.One(this);
