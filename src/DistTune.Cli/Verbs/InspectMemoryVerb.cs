@@ -71,6 +71,8 @@ internal static class InspectMemoryVerb
             ["predicted_bytes"] = predicted.Bytes,
             ["free_bytes"] = free,
             ["fits"] = free is null || predicted.Bytes <= free,
+            ["worker_bytes"] = MemoryPredictor.Predict(question.OfWorker).Bytes,
+            ["coordinator_bytes"] = MemoryPredictor.Predict(question.OfCoordinator).Bytes,
             ["tokens"] = question.Batch.Tokens,
             ["cures"] = new JsonArray([.. Cures(question, predicted, free).Select(cure => (JsonNode?)cure)]),
         }.ToJsonString(OneLine);
@@ -85,6 +87,7 @@ internal static class InspectMemoryVerb
         }
 
         Line(output, "together", predicted.Bytes, scale, "the predicted peak");
+        output.WriteLine($"As processes of their own: {MemoryCheck.Text(MemoryPredictor.Predict(question.OfWorker).Bytes)} each worker, {MemoryCheck.Text(MemoryPredictor.Predict(question.OfCoordinator).Bytes)} the coordinator.");
         if (free is not { } bytes)
         {
             output.WriteLine("This system does not say how much memory is free.");

@@ -18,6 +18,9 @@ public static class MemoryPredictor
     // The runtime and libtorch, resident before anything is loaded, and the managed heap that a run comes to.
     private const long Process = 245L << 20;
 
+    // A coordinator of its own, which has no libtorch.
+    private const long Service = 148L << 20;
+
     // The run's first version, the one that is trained, the next, and one that nobody has collected yet or that is being written.
     private const int Versions = 4;
 
@@ -28,15 +31,16 @@ public static class MemoryPredictor
         var lanes = (long)question.Workers * question.Lanes;
         var vector = question.Layout.Length * Single;
         var groups = Math.Max(1, question.GroupsPerStep);
-        // A worker has it as tensors; one that fetched it also as it arrived, beside the next that arrives, and gradients to be sent.
-        var copies = question.WithCoordinator ? 1 : 3 + Math.Min(question.Lanes, groups);
-        List<MemoryPart> parts =
-        [
-            new("process", Process, "runtime and libraries"),
-            new("base", Base(question), Precision(question)),
-            new("adapter", question.Workers * copies * vector, Text($"{question.Layout.ParameterCount} trained values in fp32, {copies} copies a worker")),
-            new("activations", lanes * new ActivationMemory(question).Bytes, Text($"{lanes} groups of up to {question.Batch.Tokens} tokens at the same time")),
-        ];
+        List<MemoryPart> parts = [new("process", question.WithWorkers ? Process : Service, "runtime and libraries")];
+        if (question.WithWorkers)
+        {
+            // A worker has it as tensors; one that fetched it also as it arrived, beside the next that arrives, and gradients to be sent.
+            var copies = question.WithCoordinator ? 1 : 3 + Math.Min(question.Lanes, groups);
+            parts.Add(new("base", Base(question), Precision(question)));
+            parts.Add(new("adapter", question.Workers * copies * vector, Text($"{question.Layout.ParameterCount} trained values in fp32, {copies} copies a worker")));
+            parts.Add(new("activations", lanes * new ActivationMemory(question).Bytes, Text($"{lanes} groups of up to {question.Batch.Tokens} tokens at the same time")));
+        }
+
         if (question.WithCoordinator)
         {
             // Gradients on their way, one waiting at each level of the tree, and the last step's, which is written while the next is computed.

@@ -110,8 +110,17 @@ public sealed record MemoryQuestion(DecoderSpec Spec, ParameterLayout Layout, Ba
     /// <summary>Whose moments the coordinator holds.</summary>
     public OptimizerSettings Optimizer { get; init; } = new();
 
-    /// <summary>Whether the coordinator lives in the same process.</summary>
+    /// <summary>Whether the coordinator lives in the process.</summary>
     public bool WithCoordinator { get; init; }
+
+    /// <summary>Whether the workers live in the process; a coordinator without them holds neither base nor activations.</summary>
+    public bool WithWorkers { get; init; } = true;
+
+    /// <summary>The same run with each of its processes apart: what one worker asks.</summary>
+    public MemoryQuestion OfWorker => this with { Workers = 1, WithWorkers = true, WithCoordinator = false };
+
+    /// <summary>The same run with each of its processes apart: what the coordinator asks.</summary>
+    public MemoryQuestion OfCoordinator => this with { WithWorkers = false, WithCoordinator = true };
 
     /// <summary>The question that a run asks of one process.</summary>
     public static MemoryQuestion Of(DecoderSpec spec, RunPlan plan, int workers, int lanes, bool withCoordinator)
