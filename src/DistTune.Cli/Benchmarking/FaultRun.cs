@@ -14,6 +14,7 @@ internal sealed class FaultRun : IDisposable
 {
     private const string Tokenizer = "tests/golden/tokenizers/bpe512";
     private const int Rows = 64;
+    private const int WordsOfAQuestion = 24;
     private readonly FaultRunShape _shape;
 
     private readonly string _folder = Directory.CreateTempSubdirectory("disttune-faults-").FullName;
@@ -41,8 +42,8 @@ internal sealed class FaultRun : IDisposable
         });
         File.WriteAllLines(Path.Combine(_folder, "rows.jsonl"), Enumerable.Range(0, Rows).Select(row => JsonSerializer.Serialize(new
         {
-            instruction = string.Join(' ', Enumerable.Range(row, shape.WordsOfAText)),
-            output = string.Join(' ', Enumerable.Range(7 * row, shape.WordsOfAText)),
+            instruction = string.Join(' ', Enumerable.Range(row, WordsOfAQuestion)),
+            output = string.Join(' ', Enumerable.Range(7 * row, shape.WordsOfAnAnswer)),
         })));
         File.WriteAllText(Path.Combine(_folder, "run.yaml"), shape.Yaml);
     }

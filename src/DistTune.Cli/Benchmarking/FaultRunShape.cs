@@ -4,8 +4,8 @@ namespace DistTune.Cli.Benchmarking;
 /// <param name="Description">For people.</param>
 /// <param name="Config">The base's config.json.</param>
 /// <param name="Yaml">The run's configuration.</param>
-/// <param name="WordsOfAText">Words of an instruction, and of an answer.</param>
-internal sealed record FaultRunShape(string Description, string Config, string Yaml, int WordsOfAText)
+/// <param name="WordsOfAnAnswer">Words of an answer.</param>
+internal sealed record FaultRunShape(string Description, string Config, string Yaml, int WordsOfAnAnswer)
 {
     /// <summary>Short steps, so that faults fall into many of them.</summary>
     public static FaultRunShape Small { get; } = new(
@@ -33,7 +33,7 @@ internal sealed record FaultRunShape(string Description, string Config, string Y
         generate_samples: false
         output_dir: out
         """,
-        WordsOfAText: 24);
+        WordsOfAnAnswer: 24);
 
     /// <summary>A step as the defaults make it: 4 groups of 2 rows, here of 256 tokens each.</summary>
     public static FaultRunShape Usual { get; } = new(
@@ -57,5 +57,5 @@ internal sealed record FaultRunShape(string Description, string Config, string Y
         generate_samples: false
         output_dir: out
         """,
-        WordsOfAText: 150);
+        WordsOfAnAnswer: 150);
 }
