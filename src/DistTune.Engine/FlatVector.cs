@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace DistTune.Engine;
@@ -7,6 +8,7 @@ namespace DistTune.Engine;
 internal static class FlatVector
 {
     /// <summary>Adds <paramref name="right"/> to <paramref name="left"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void AddTo(Span<float> left, ReadOnlySpan<float> right)
     {
         var leftVectors = MemoryMarshal.Cast<float, Vector<float>>(left);
@@ -26,6 +28,7 @@ internal static class FlatVector
     /// <param name="values">The dividends.</param>
     /// <param name="divisor">The divisor.</param>
     /// <param name="quotients">Takes the quotients; may be the same memory.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Divide(ReadOnlySpan<float> values, float divisor, Span<float> quotients)
     {
         var vectors = MemoryMarshal.Cast<float, Vector<float>>(values);
@@ -43,6 +46,7 @@ internal static class FlatVector
     }
 
     /// <summary>Index of the first NaN or infinity, or -1.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static int IndexOfNonFinite(ReadOnlySpan<float> values)
     {
         // Exponent bits all set is what NaN and infinity share; signs masked away, both compare at or above infinity as integers.

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using DistTune.Core.Training;
 
 namespace DistTune.Core.Optimization;
@@ -63,6 +64,8 @@ public sealed class AdamW : IOptimizer
         }
     }
 
+    // Compiled once and fully: a coordinator that comes back takes steps again before anything has been called often.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Update(Span<float> parameters, ReadOnlySpan<float> gradient, Span<float> first, Span<float> second, in StepFactors f)
     {
         var width = Vector<float>.Count;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace DistTune.Core.Optimization;
@@ -31,6 +32,7 @@ public static class GradientClipping
     public static double Factor(double norm, double? maximum) =>
         maximum is { } bound ? Math.Min(1.0, bound / (norm + 1e-6)) : 1.0;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static double SumOfSquares(ReadOnlySpan<float> block)
     {
         var low = Vector256<double>.Zero;
