@@ -19,13 +19,11 @@ public sealed class MemoryTests
     [InlineData("four bits, made first", "llama", false, 1, "adapter: qlora;sequence_len: 512;micro_batch_size: 1;generate_samples: false")]
     [InlineData("four bits, two lanes", "llama", false, 2, "adapter: qlora;sequence_len: 512;micro_batch_size: 1;generate_samples: false")]
     [InlineData("all tapes", "llama", false, 1, "adapter: lora;sequence_len: 512;micro_batch_size: 1;generate_samples: false;gradient_checkpointing: false")]
-    [InlineData("long rows", "llama", false, 1, "adapter: lora;sequence_len: 1024;micro_batch_size: 1;generate_samples: false")]
     [InlineData("DoRA", "llama", false, 1, "adapter: dora;sequence_len: 512;micro_batch_size: 1;generate_samples: false")]
     [InlineData("dropout", "llama", false, 1, "adapter: lora;lora_dropout: 0.1;sequence_len: 512;micro_batch_size: 1;generate_samples: false")]
     [InlineData("soft caps", "gemma2", false, 1, "adapter: lora;sequence_len: 512;micro_batch_size: 2;generate_samples: false")]
     [InlineData("a saved module", "llama", false, 1, "adapter: lora;modules_to_save: [lm_head];sequence_len: 512;micro_batch_size: 1;generate_samples: false")]
     [InlineData("all weights", "llama", false, 1, "adapter: full;sequence_len: 512;micro_batch_size: 1;generate_samples: false")]
-    [InlineData("answers", "llama", false, 1, "adapter: lora;sequence_len: 1024;micro_batch_size: 1;val_set_size: 8;eval_samples: 8;max_new_tokens: 16")]
     public async Task The_peaks_of_worker_and_coordinator_are_predicted_within_a_tenth(string name, string family, bool bfloat16, int lanes, string lines)
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "The peak of resident memory is read from /proc.");
