@@ -105,7 +105,7 @@ run_tests() {
   shift
   log="$ARTIFACTS/setup/$name.log"
   printf -- '-- %s%s\n' "$name" "$(printf '%s\n' "$@" | grep -A1 -x -- -culture | sed -n '2s/^/ under /p')"
-  "$ARTIFACTS/bin/$name/release/$name" "$@" -xml "$(report_of "$name" "$@")" > "$log" 2>&1 || status=$?
+  "$ARTIFACTS/bin/$name/release/$name" "$@" -result-xml "$(report_of "$name" "$@")" > "$log" 2>&1 || status=$?
   summary="$(grep -E 'Total: [0-9]+, Errors: [0-9]+' "$log" | tail -n 1 || true)"
   if [ -z "$summary" ]; then
     tail -n 30 "$log"

@@ -7,7 +7,7 @@ namespace DistTune.Cluster.Tests;
 /// <summary>A service as a process of its own. What it prints is kept; it is killed when the test ends before it does.</summary>
 internal sealed class ServiceProcess : IAsyncDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(240);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(10);
     private readonly Process _process;
     private readonly ConcurrentQueue<string> _lines = new();
 
@@ -70,18 +70,22 @@ internal sealed class ServiceProcess : IAsyncDisposable
         {
             Assert.False(_process.HasExited, $"It ended before it printed '{text}': {Output}");
             Assert.True(Stopwatch.GetElapsedTime(started) < Patience, $"It never printed '{text}': {Output}");
-            await Task.Delay(20, TestContext.Current.CancellationToken);
+            await Task.Delay(5, TestContext.Current.CancellationToken);
         }
     }
 
-    public async Task SignalAsync(string signal)
+    public Task SignalAsync(string signal) => SignalAsync(signal, [this]);
+
+    /// <summary>Sends a signal to several at once, as far as they are still there.</summary>
+    public static async Task SignalAsync(string signal, IReadOnlyCollection<ServiceProcess> processes)
     {
-        if (_process.HasExited)
+        var ids = processes.Where(one => !one._process.HasExited).Select(one => one._process.Id.ToString(CultureInfo.InvariantCulture)).ToList();
+        if (ids.Count == 0)
         {
             return;
         }
 
-        using var kill = Process.Start("kill", [$"-{signal}", _process.Id.ToString(CultureInfo.InvariantCulture)]);
+        using var kill = Process.Start("kill", [$"-{signal}", .. ids]);
         await kill.WaitForExitAsync(TestContext.Current.CancellationToken);
     }
 

@@ -23,9 +23,11 @@ public sealed class CoordinatorRows
         var killed = 0;
         while (killed < Kills)
         {
-            // From the first moment after it listens to some steps later.
-            await Task.Delay(TimeSpan.FromMilliseconds(CounterRandom.Hash(seed, (ulong)killed, 0) % 700), TestContext.Current.CancellationToken);
-            if (coordinator.HasEnded || cluster.History().Run().Steps.Count > FaultCluster.Steps - 3)
+            // From the first moment after it listens to some steps later. Counted in steps: a fast machine must not be done before.
+            var random = CounterRandom.Hash(seed, (ulong)killed, 0);
+            await cluster.ReachesAsync(cluster.History().Run().Steps.Count + (int)(random % 4), coordinator);
+            await Task.Delay(TimeSpan.FromMilliseconds((random >> 8) % 40), TestContext.Current.CancellationToken);
+            if (coordinator.HasEnded)
             {
                 break;
             }
@@ -56,13 +58,14 @@ public sealed class CoordinatorRows
     public async Task Two_coordinators_on_one_run()
     {
         await using var cluster = new FaultCluster();
-        var (first, _) = cluster.Start(1);
-        await first.PrintsAsync("Step 1/");
+        var (first, workers) = cluster.Start(1);
+        await FaultCluster.HoldAtAsync(1, first, workers);
 
         await using var second = ProcessTests.StartCoordinator(cluster.Run, LocalCluster.FreePort());
         Assert.Equal(2, await second.ExitCodeAsync());
         Assert.Contains("Another coordinator drives the run", second.Output, StringComparison.Ordinal);
 
+        await FaultCluster.LetGoAsync(workers);
         await cluster.EndsWithTheSameAdapterAsync(first);
         TableRow.Held("two coordinators on one run", "the second refuses with exit 2, the first is not disturbed; same SHA-256");
     }
@@ -86,12 +89,11 @@ public sealed class CoordinatorRows
                 ["FAKETIME_DONT_FAKE_MONOTONIC"] = "1",
             },
             "--set",
-            "distributed.lease_seconds=20");
-        cluster.StartWorker(0);
-        cluster.StartWorker(1);
-        await coordinator.PrintsAsync("Step 2/");
-
+            "distributed.lease_seconds=60");
+        ServiceProcess[] workers = [cluster.StartWorker(0), cluster.StartWorker(1)];
+        await FaultCluster.HoldAtAsync(2, coordinator, workers);
         await File.WriteAllTextAsync(clock, offset, TestContext.Current.CancellationToken);
+        await FaultCluster.LetGoAsync(workers);
 
         await cluster.EndsWithTheSameAdapterAsync(coordinator);
         var times = cluster.History().Entries.Select(entry => entry.Time).ToList();

@@ -18,7 +18,7 @@ internal sealed class FaultCluster : IAsyncDisposable
         "--set", "gradient_accumulation_steps=4",
         "--set", FormattableString.Invariant($"max_steps={Steps}"),
         "--set", "eval_samples=0",
-        "--set", "save_steps=5",
+        "--set", "save_steps=3",
         "--set", "save_total_limit=3",
     ];
 
@@ -49,6 +49,27 @@ internal sealed class FaultCluster : IAsyncDisposable
     {
         var coordinator = StartCoordinator(["--set", string.Create(CultureInfo.InvariantCulture, $"distributed.min_workers={workers}"), .. arguments]);
         return (coordinator, [.. Enumerable.Range(0, workers).Select(rank => StartWorker(rank))]);
+    }
+
+    /// <summary>
+    /// Waits for a step and stops every worker there, so that what a row does next happens in mid-run, however fast the machine is.
+    /// </summary>
+    public static async Task HoldAtAsync(int step, ServiceProcess coordinator, IReadOnlyCollection<ServiceProcess> workers)
+    {
+        await coordinator.PrintsAsync(string.Create(CultureInfo.InvariantCulture, $"Step {step}/"));
+        await ServiceProcess.SignalAsync("STOP", workers);
+    }
+
+    /// <summary>Lets workers that were held go on.</summary>
+    public static Task LetGoAsync(IReadOnlyCollection<ServiceProcess> workers) => ServiceProcess.SignalAsync("CONT", workers);
+
+    /// <summary>Waits until so many steps are in the journal, or the coordinator has ended.</summary>
+    public async Task ReachesAsync(int step, ServiceProcess coordinator)
+    {
+        while (!coordinator.HasEnded && History().Run().Steps.Count < step)
+        {
+            await Task.Delay(5, TestContext.Current.CancellationToken);
+        }
     }
 
     /// <summary>Waits for the run's end and holds its adapter against the oracle's.</summary>

@@ -17,6 +17,7 @@ internal sealed class FaultyNetwork : IAsyncDisposable
     private readonly List<TcpClient> _open = [];
     private readonly Task _accepting;
     private volatile bool _swallowsAnswers;
+    private volatile bool _swallowsReports;
 
     public FaultyNetwork(int target)
     {
@@ -35,6 +36,9 @@ internal sealed class FaultyNetwork : IAsyncDisposable
 
     /// <summary>Whether what the coordinator sends is lost, while what the worker sends arrives.</summary>
     public bool SwallowsAnswers { set => _swallowsAnswers = value; }
+
+    /// <summary>Whether what the worker sends is lost, while what the coordinator sends arrives.</summary>
+    public bool SwallowsReports { set => _swallowsReports = value; }
 
     /// <summary>How many connections were made.</summary>
     public int Connections { get; private set; }
@@ -127,7 +131,7 @@ internal sealed class FaultyNetwork : IAsyncDisposable
                 await Task.Delay(TimeSpan.FromSeconds((double)piece.Length / BytesPerSecond), _ended.Token);
             }
 
-            if (!answers || !_swallowsAnswers)
+            if (!(answers ? _swallowsAnswers : _swallowsReports))
             {
                 await outbound.WriteAsync(piece, _ended.Token);
             }

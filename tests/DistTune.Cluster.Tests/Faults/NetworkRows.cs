@@ -1,4 +1,6 @@
 using System.Globalization;
+using DistTune.Core.Training;
+using DistTune.Engine;
 
 namespace DistTune.Cluster.Tests.Faults;
 
@@ -35,9 +37,11 @@ public sealed class NetworkRows
         var cuts = 0;
         for (; cuts < Cuts && !coordinator.HasEnded; cuts++)
         {
-            networks[cuts % workers].CutAll();
-            await coordinator.PrintsAsync("joined with", workers + cuts + 1);
-            await Task.Delay(TimeSpan.FromMilliseconds(150), TestContext.Current.CancellationToken);
+            // All at once: nobody brings the run to its end meanwhile. Then on for two steps and some milliseconds more.
+            networks.ForEach(network => network.CutAll());
+            await coordinator.PrintsAsync("joined with", workers * (cuts + 2));
+            await cluster.ReachesAsync(cluster.History().Run().Steps.Count + 2, coordinator);
+            await Task.Delay(TimeSpan.FromMilliseconds(7 * cuts), TestContext.Current.CancellationToken);
         }
 
         await cluster.EndsWithTheSameAdapterAsync(coordinator);
@@ -48,34 +52,40 @@ public sealed class NetworkRows
             "nothing of a half-sent upload is used, the workers join again; same SHA-256");
     }
 
-    [Fact]
-    public async Task One_way_network()
+    [Theory]
+    [InlineData("answers")]
+    [InlineData("reports")]
+    public async Task One_way_network(string lost)
     {
         await using var cluster = new FaultCluster();
         var networks = new List<FaultyNetwork> { new(cluster.Port), new(cluster.Port) };
-        var coordinator = Start(cluster, networks, "--set", "distributed.lease_seconds=3");
-        await coordinator.PrintsAsync("Step 2/");
+        var coordinator = Start(cluster, networks, out var workers, "--set", "distributed.lease_seconds=3");
+        await FaultCluster.HoldAtAsync(2, coordinator, workers);
+        var parted = cluster.History().Run().Steps.Count;
 
-        // Its reports still arrive; grants and adapters don't.
-        networks[0].SwallowsAnswers = true;
-        await coordinator.PrintsAsync("Step 20/");
+        networks[0].SwallowsAnswers = lost == "answers";
+        networks[0].SwallowsReports = lost == "reports";
+        await FaultCluster.LetGoAsync(workers);
+        await cluster.ReachesAsync(20, coordinator);
         networks[0].SwallowsAnswers = false;
+        networks[0].SwallowsReports = false;
         networks[0].CutAll();
 
         await cluster.EndsWithTheSameAdapterAsync(coordinator);
         await EndAsync(networks);
         WorkerRows.AssertEveryGroupCountsOnce(cluster);
-        TableRow.Held("one-way network: a worker's reports arrive, what it is sent does not, 2 workers", "its leases end although it is heard, the other goes on; same SHA-256");
+        var alone = cluster.History().Entries.Select(entry => entry.Record).OfType<GroupDone>()
+            .Where(done => done.Group.Kind == GroupKind.Train && done.Group.Step >= parted + 2 && done.Group.Step < 18).Select(done => done.Worker).Distinct();
+        Assert.Equal(["worker-1"], alone);
+        TableRow.Held($"one-way network: a worker's {lost} are lost, the other direction works, 2 workers", "the other goes on alone until the network is whole; same SHA-256");
     }
 
-    private static ServiceProcess Start(FaultCluster cluster, List<FaultyNetwork> networks, params string[] arguments)
+    private static ServiceProcess Start(FaultCluster cluster, List<FaultyNetwork> networks) => Start(cluster, networks, out _);
+
+    private static ServiceProcess Start(FaultCluster cluster, List<FaultyNetwork> networks, out ServiceProcess[] workers, params string[] arguments)
     {
         var coordinator = cluster.StartCoordinator(["--set", string.Create(CultureInfo.InvariantCulture, $"distributed.min_workers={networks.Count}"), .. arguments]);
-        for (var rank = 0; rank < networks.Count; rank++)
-        {
-            cluster.StartWorker(rank, networks[rank].Port);
-        }
-
+        workers = [.. networks.Select((network, rank) => cluster.StartWorker(rank, network.Port))];
         return coordinator;
     }
 

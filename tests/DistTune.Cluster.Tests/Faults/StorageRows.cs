@@ -85,10 +85,11 @@ public sealed class StorageRows
             await using var cluster = new FaultCluster { OutputFolder = folder };
             var worker = cluster.StartWorker(0);
             var coordinator = cluster.StartCoordinator();
-            await coordinator.PrintsAsync("Step 1/");
+            await FaultCluster.HoldAtAsync(1, coordinator, [worker]);
 
             // Somebody else fills the disk.
             await FillAsync(Path.Combine(folder, "filler"));
+            await FaultCluster.LetGoAsync([worker]);
             Assert.True(await coordinator.ExitCodeAsync() == Unfinished, coordinator.Output);
             var stopped = cluster.History().Run();
             Assert.False(stopped.Ended);
@@ -107,12 +108,12 @@ public sealed class StorageRows
         }
     }
 
-    // With snapshots at steps 5, 10 and 15, redo gradients behind them and a step half done.
+    // With snapshots at steps 3 and 6, redo gradients behind them and a step half done.
     private static async Task StopInMidRunAsync(FaultCluster cluster)
     {
         var coordinator = cluster.StartCoordinator();
         cluster.StartWorker(0);
-        await coordinator.PrintsAsync("Step 17/");
+        await coordinator.PrintsAsync("Step 8/");
         await coordinator.SignalAsync("KILL");
         await coordinator.ExitCodeAsync();
     }

@@ -11,7 +11,7 @@ namespace DistTune.Cluster.Tests.Faults;
 public sealed class WorkerRows
 {
     private const int MostKills = 12;
-    private static readonly TimeSpan MostGrace = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan MostGrace = TimeSpan.FromMinutes(1);
 
     [Theory]
     [InlineData(1)]
@@ -22,10 +22,11 @@ public sealed class WorkerRows
     {
         await using var cluster = new FaultCluster();
         var (coordinator, running) = cluster.Start(workers);
-        await coordinator.PrintsAsync("Step 2/");
         var (kills, requeued) = (0, 0);
 
-        // A worker that is stopped first can't hand in what it holds before it dies: sooner or later one of them holds a group.
+        // A worker that is stopped first can't hand in what it holds before it dies, and while all are stopped the step stays open:
+        // sooner or later one of them holds a group.
+        await FaultCluster.HoldAtAsync(2, coordinator, running);
         while (requeued == 0 && kills < MostKills && !coordinator.HasEnded)
         {
             var victim = kills++ % workers;
@@ -37,10 +38,15 @@ public sealed class WorkerRows
             running[victim] = cluster.StartWorker(victim);
             if (requeued == 0 && kills % workers == 0)
             {
-                // Everybody had a turn: the next is dead until it has joined again.
-                await running[0].PrintsAsync("joined");
+                // Everybody had a turn: on with the run, until it is a step further.
+                var steps = cluster.History().Run().Steps.Count;
+                await FaultCluster.LetGoAsync(running);
+                await cluster.ReachesAsync(steps + 1, coordinator);
+                await ServiceProcess.SignalAsync("STOP", running);
             }
         }
+
+        await FaultCluster.LetGoAsync(running);
 
         await cluster.EndsWithTheSameAdapterAsync(coordinator);
         Assert.True(requeued > 0, $"No worker held a group when it was killed.{Environment.NewLine}{coordinator.Output}");
@@ -57,10 +63,11 @@ public sealed class WorkerRows
     {
         await using var cluster = new FaultCluster();
         var (coordinator, running) = cluster.Start(workers);
-        await coordinator.PrintsAsync("Step 3/");
+        await FaultCluster.HoldAtAsync(3, coordinator, running);
 
         var asked = Stopwatch.GetTimestamp();
         await running[0].SignalAsync("TERM");
+        await FaultCluster.LetGoAsync(running);
         Assert.True(await running[0].ExitCodeAsync(MostGrace) == 0, running[0].Output);
         var taken = Stopwatch.GetElapsedTime(asked);
         var done = cluster.History().Entries.Count(entry => entry.Record is GroupDone { Worker: "worker-0" });
@@ -83,20 +90,32 @@ public sealed class WorkerRows
     {
         await using var cluster = new FaultCluster();
         var (coordinator, running) = cluster.Start(workers, "--set", "distributed.lease_seconds=2");
-        await coordinator.PrintsAsync("Step 2/");
-        var stops = 0;
-
-        while (coordinator.CountOf("no progress for 2 s") == 0 && stops < MostKills && !coordinator.HasEnded)
+        const string Lost = "of worker worker-0 is given out again: no progress for 2 s";
+        await FaultCluster.HoldAtAsync(2, coordinator, running);
+        for (var stops = 0; stops < MostKills && coordinator.CountOf(Lost) == 0 && !coordinator.HasEnded; stops++)
         {
-            stops++;
-            await running[0].SignalAsync("STOP");
-            await Task.Delay(TimeSpan.FromSeconds(4), TestContext.Current.CancellationToken);
-            await running[0].SignalAsync("CONT");
-            await Task.Delay(TimeSpan.FromMilliseconds(100), TestContext.Current.CancellationToken);
+            // With all stopped the step stays open for as long as it takes.
+            for (var waited = 0; waited < 50 && coordinator.CountOf(Lost) == 0; waited++)
+            {
+                await Task.Delay(100, TestContext.Current.CancellationToken);
+            }
+
+            if (coordinator.CountOf(Lost) == 0)
+            {
+                // It happened to hold nothing.
+                await FaultCluster.LetGoAsync(running);
+                await Task.Delay(TimeSpan.FromMilliseconds(20 + (7 * stops)), TestContext.Current.CancellationToken);
+                await ServiceProcess.SignalAsync("STOP", running);
+            }
         }
 
+        // The others compute its group before it wakes up.
+        var steps = cluster.History().Run().Steps.Count;
+        await FaultCluster.LetGoAsync(running[1..]);
+        await (workers > 1 ? cluster.ReachesAsync(steps + 1, coordinator) : Task.CompletedTask);
+        await FaultCluster.LetGoAsync(running);
         await cluster.EndsWithTheSameAdapterAsync(coordinator);
-        Assert.Contains("no progress for 2 s", coordinator.Output, StringComparison.Ordinal);
+        Assert.Contains(Lost, coordinator.Output, StringComparison.Ordinal);
         AssertEveryGroupCountsOnce(cluster);
         TableRow.Held(
             string.Create(CultureInfo.InvariantCulture, $"SIGSTOP and SIGCONT, {workers} workers"),
