@@ -19,7 +19,7 @@ public static class MemoryPredictor
     private const long Process = 245L << 20;
 
     // A coordinator of its own, which has no libtorch.
-    private const long Service = 132L << 20;
+    private const long Service = 124L << 20;
 
     // The run's first version, the one that is trained, the next, and one that nobody has collected yet or that is being written.
     private const int Versions = 4;
