@@ -58,7 +58,7 @@ internal static class JournalScan
             // The first write of all may be torn like any other.
             return FindFrame(bytes, 0) is null && (bytes.Length <= Magic.Length || bytes.AsSpan(0, Magic.Length).IndexOfAnyExcept((byte)0) < 0)
                 ? new JournalContent([], 0, bytes.Length, new byte[JournalFrame.HashBytes])
-                : throw new DistTuneException(FaultKind.InvalidFile, $"{name} is no journal of a run: it does not start with '{System.Text.Encoding.ASCII.GetString(Magic)}'. Give the run another output_dir.");
+                : throw new DistTuneException(FaultKind.InvalidFile, $"{name} {WhatItIs(bytes)} Give the run another output_dir, or move this one away.");
         }
 
         var entries = new List<JournalEntry>();
@@ -83,6 +83,14 @@ internal static class JournalScan
                 $"{name} is damaged at byte {offset} (after record {entries.Count - 1}), but whole records follow from byte {next} on: this is no torn tail, what it says was durable. " +
                 $"Put back a copy of the file, or start from a snapshot: --resume {Path.Combine(Path.GetDirectoryName(name) ?? "", "snapshots", "step-…")} with another output_dir."))
             : new JournalContent(entries, offset, tail.Length, hash);
+    }
+
+    private static string WhatItIs(ReadOnlySpan<byte> bytes)
+    {
+        var expected = System.Text.Encoding.ASCII.GetString(Magic);
+        return bytes.StartsWith(Magic[..^2])
+            ? $"was written by another version of DistTune, which cannot be gone on with: it starts with '{System.Text.Encoding.ASCII.GetString(bytes[..Magic.Length])}', this version writes '{expected}'."
+            : $"is no journal of a run: it does not start with '{expected}'.";
     }
 
     private static byte[] ReadAll(IStorageFile file, string name)
