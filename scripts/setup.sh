@@ -109,14 +109,16 @@ has_new_libstdcxx() {
 # ---- 3. What the feed has --------------------------------------------------------------------------------------------
 
 # Restores a throw-away project that asks for one group of packages, through the same rules as the real ones.
-# $1 name, $2 properties, $3 seconds. The output is kept for the error message.
+# $1 name, $2 properties, $3 items, $4 seconds, $5 an SDK beside .NET's (its version is in global.json). The output is kept for the error message.
 probe() {
-  local folder="$ARTIFACTS/probe/$1"
+  local folder="$ARTIFACTS/probe/$1" sdk=""
   mkdir -p "$folder"
+  [ -z "${5:-}" ] || sdk="<Import Project=\"Sdk.props\" Sdk=\"$5\" />"
   cat > "$folder/Probe$1.csproj" << EOF
 <Project Sdk="Microsoft.NET.Sdk">
   <PropertyGroup>$2</PropertyGroup>
   <ItemGroup>$3</ItemGroup>
+  $sdk
 </Project>
 EOF
   timeout "$4" "$DOTNET" restore "$folder/Probe$1.csproj" -p:UseStandIns=false -v q --nologo > "$folder/log" 2>&1
@@ -141,7 +143,8 @@ ask_feed() {
       "check the network and the feed (dotnet nuget list source), then: ./disttune setup"
   probe Grpc "<UsesGrpcServer>true</UsesGrpcServer><UsesGrpcClient>true</UsesGrpcClient><UsesGrpcApi>true</UsesGrpcApi>" "" 120 || stand_ins+=(Grpc)
   probe OpenTelemetry "<UsesOpenTelemetryHosting>true</UsesOpenTelemetryHosting>" "<FrameworkReference Include=\"Microsoft.AspNetCore.App\" />" 120 || stand_ins+=(OpenTelemetry)
-  probe Aspire "<UsesAspireHosting>true</UsesAspireHosting>" "" 120 || stand_ins+=(Aspire)
+  # A feed may have the library and not the SDK of the version that the app host names; it needs both.
+  probe Aspire "<UsesAspireHosting>true</UsesAspireHosting>" "" 120 Aspire.AppHost.Sdk || stand_ins+=(Aspire)
   if has_new_libstdcxx; then
     # The first restore loads libtorch, about a gigabyte.
     probe TorchSharp "<OutputType>Exe</OutputType><UsesTorchSharp>true</UsesTorchSharp>" "" 1800 || stand_ins+=(TorchSharp)
