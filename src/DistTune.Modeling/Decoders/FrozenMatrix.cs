@@ -27,6 +27,24 @@ internal abstract class FrozenMatrix
     /// <returns>[T, in], in the type of the gradient.</returns>
     public abstract Tensor MultiplyTransposed(Tensor gradient);
 
+    /// <summary>Adds x W^T to what is there.</summary>
+    /// <param name="x">[T, in].</param>
+    /// <param name="y">[T, out], possibly a view.</param>
+    public virtual void AddProduct(Tensor x, Tensor y)
+    {
+        using var scope = torch.NewDisposeScope();
+        y.add_(Multiply(x));
+    }
+
+    /// <summary>Adds g W to what is there.</summary>
+    /// <param name="gradient">[T, out], possibly a view.</param>
+    /// <param name="result">[T, in].</param>
+    public virtual void AddTransposedProduct(Tensor gradient, Tensor result)
+    {
+        using var scope = torch.NewDisposeScope();
+        result.add_(MultiplyTransposed(gradient));
+    }
+
     /// <summary>x times some rows of W, transposed.</summary>
     /// <param name="x">[T, in].</param>
     /// <param name="row">The first row.</param>

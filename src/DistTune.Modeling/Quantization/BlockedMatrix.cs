@@ -32,13 +32,9 @@ internal abstract class BlockedMatrix : FrozenMatrix
     /// <inheritdoc/>
     public sealed override FrozenMatrix ForProductsWith(ScalarType type) => this;
 
-    /// <summary>Adds x W^T.</summary>
-    /// <param name="x">[T, in].</param>
-    /// <param name="y">[T, out], possibly a view.</param>
-    public abstract void AddProduct(Tensor x, Tensor y);
+    /// <inheritdoc/>
+    public abstract override void AddProduct(Tensor x, Tensor y);
 
-    /// <summary>Adds g W.</summary>
-    /// <param name="gradient">[T, out], possibly a view.</param>
-    /// <param name="result">[T, in].</param>
-    public abstract void AddTransposedProduct(Tensor gradient, Tensor result);
+    /// <inheritdoc/>
+    public abstract override void AddTransposedProduct(Tensor gradient, Tensor result);
 }

@@ -21,16 +21,7 @@ internal sealed class StackedMatrix(ImmutableArray<FrozenMatrix> parts) : Blocke
         foreach (var part in parts)
         {
             using var scope = torch.NewDisposeScope();
-            var rows = y.narrow(1, row, part.Rows);
-            if (part is BlockedMatrix blocked)
-            {
-                blocked.AddProduct(x, rows);
-            }
-            else
-            {
-                rows.add_(part.Multiply(x));
-            }
-
+            part.AddProduct(x, y.narrow(1, row, part.Rows));
             row += part.Rows;
         }
     }
@@ -42,16 +33,7 @@ internal sealed class StackedMatrix(ImmutableArray<FrozenMatrix> parts) : Blocke
         foreach (var part in parts)
         {
             using var scope = torch.NewDisposeScope();
-            var rows = gradient.narrow(1, row, part.Rows);
-            if (part is BlockedMatrix blocked)
-            {
-                blocked.AddTransposedProduct(rows, result);
-            }
-            else
-            {
-                result.add_(part.MultiplyTransposed(rows));
-            }
-
+            part.AddTransposedProduct(gradient.narrow(1, row, part.Rows), result);
             row += part.Rows;
         }
     }
