@@ -12,6 +12,7 @@ internal static class MessageBounds
 
     private const int MostReferences = 4096;
     private const int MostContinuations = 4096;
+    private const int MostRuns = 1024;
     private const int LongestText = 1000;
 
     /// <summary>Checks a report.</summary>
@@ -26,7 +27,14 @@ internal static class MessageBounds
     /// <exception cref="RpcException">One is longer than any real one.</exception>
     public static void Check(Fingerprint? fingerprint)
     {
-        foreach (var text in fingerprint is null ? [] : (string[])[fingerprint.ProductVersion, fingerprint.InstructionSet, fingerprint.ComputeLibrary, fingerprint.BaseSha256])
+        if (fingerprint is null)
+        {
+            return;
+        }
+
+        AtMost(MostRuns, fingerprint.Canaries.Count, "canaries");
+        string[] texts = [fingerprint.ProductVersion, fingerprint.InstructionSet, fingerprint.ComputeLibrary, fingerprint.BaseSha256, .. fingerprint.Canaries.Values];
+        foreach (var text in texts)
         {
             AtMost(LongestText, text.Length, "characters in a fingerprint");
         }

@@ -48,6 +48,10 @@ public static class InProcessTraining
         ArgumentNullException.ThrowIfNull(computers);
         ArgumentOutOfRangeException.ThrowIfZero(computers.Count, nameof(computers));
 
+        // One that goes on with a run on another kind of machine is found out here, as a worker that joins would be.
+        var canaries = await Task.WhenAll(computers.Select(
+            computer => Canary.ComputeAsync(computer, plan.RunId, plan.VocabularySize, plan.Layout.Length, cancellationToken))).ConfigureAwait(false);
+
         // All workers are here from the start; there is nobody to give an overdue group to who would be any faster.
         var options = new EngineOptions { WorkersToStart = computers.Count, LeaseDuration = TimeSpan.FromDays(1), BackupAfter = TimeSpan.FromDays(1) };
         using var registry = new RunRegistry(options, time);
@@ -56,7 +60,13 @@ public static class InProcessTraining
         var fingerprint = WorkerFingerprint.Of("in-process", plan.Hashes.Base);
         var workers = computers
             .Select((computer, rank) => new LocalWorker(
-                registry, registry.Register(string.Create(CultureInfo.InvariantCulture, $"worker-{rank}"), rank, computer.Slots, fingerprint), computer))
+                registry,
+                registry.Register(
+                    string.Create(CultureInfo.InvariantCulture, $"worker-{rank}"),
+                    rank,
+                    computer.Slots,
+                    fingerprint with { Canaries = fingerprint.Canaries.Add(plan.RunId, canaries[rank]) }),
+                computer))
             .Select(worker => worker.RunAsync(stop.Token))
             .ToList();
         try

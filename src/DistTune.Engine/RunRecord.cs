@@ -25,6 +25,13 @@ public sealed record RunOpened(string RunId, RunHashes Hashes, string AdapterSha
 /// <summary>A coordinator took the run over. Messages of a lower term are refused.</summary>
 public sealed record TermBegun(long Term) : RunRecord;
 
+/// <summary>The run's first worker has shown what its canary comes to (<see cref="Canary"/>); nobody joins who comes to another.</summary>
+/// <param name="Digest">SHA-256 of the result.</param>
+/// <param name="Worker">Who computed it.</param>
+/// <param name="InstructionSet">On what.</param>
+/// <param name="ComputeLibrary">With what.</param>
+public sealed record CanarySet(string Digest, string Worker, string InstructionSet, string ComputeLibrary) : RunRecord;
+
 /// <summary>What a stage is for.</summary>
 public enum StageKind
 {

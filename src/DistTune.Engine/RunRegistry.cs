@@ -137,6 +137,7 @@ public sealed class RunRegistry : IDisposable
             _announced = _announced.Remove(name);
             RequireSameResults(name, fingerprint);
             RequireTrusted(name);
+            RequireSameCanaries(name, fingerprint);
             _fingerprint ??= fingerprint;
             session = new WorkerSession(string.Create(CultureInfo.InvariantCulture, $"{Term}-{++_registrations}"), name, rank, slots, fingerprint);
             _sessions = _sessions.Add(session.Id, session);
@@ -275,8 +276,9 @@ public sealed class RunRegistry : IDisposable
     /// <summary>Stops the sweep for expired leases.</summary>
     public void Dispose() => _sweeper.Dispose();
 
-    private IEnumerable<RunExecution> RunsFor(WorkerSession worker) =>
-        _runs.Where(run => run.Plan.Hashes.Base == worker.Fingerprint.BaseSha256);
+    private IEnumerable<RunExecution> RunsFor(WorkerSession worker) => RunsOver(worker.Fingerprint);
+
+    private IEnumerable<RunExecution> RunsOver(WorkerFingerprint fingerprint) => _runs.Where(run => run.Plan.Hashes.Base == fingerprint.BaseSha256);
 
     private void RequireSameResults(string name, WorkerFingerprint fingerprint)
     {
@@ -289,11 +291,29 @@ public sealed class RunRegistry : IDisposable
         }
 
         var expected = (_fingerprint ?? fingerprint) with { ProductVersion = WorkerFingerprint.ThisVersion };
-        if (fingerprint.DifferenceFrom(expected with { BaseSha256 = fingerprint.BaseSha256 }) is { } difference)
+        var bfloat16 = RunsOver(fingerprint).Any(run => run.Plan.BaseInBFloat16);
+        if (fingerprint.DifferenceFrom(expected with { BaseSha256 = fingerprint.BaseSha256 }, bfloat16) is { } difference)
         {
             throw new DistTuneException(
                 FaultKind.Configuration,
                 $"Worker {name} may not join, because its results would not be the same bits: its {difference}. Use workers of one kind.");
+        }
+    }
+
+    private void RequireSameCanaries(string name, WorkerFingerprint fingerprint)
+    {
+        foreach (var run in RunsOver(fingerprint))
+        {
+            if (run.CanaryFault(fingerprint) is { } fault)
+            {
+                throw new DistTuneException(FaultKind.Configuration, $"Worker {name} may not join, because its results would not be the same bits: {fault}");
+            }
+        }
+
+        // Only when it may join for every run: a worker that is refused leaves nothing behind.
+        foreach (var run in RunsOver(fingerprint))
+        {
+            run.KeepCanary(name, fingerprint);
         }
     }
 

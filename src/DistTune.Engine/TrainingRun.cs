@@ -91,6 +91,9 @@ public sealed record TrainingRun
     /// <summary>What the run was opened with; null before it is opened.</summary>
     public RunOpened? Opened { get; private init; }
 
+    /// <summary>What the canary of every worker must come to; null until the first one has joined.</summary>
+    public CanarySet? Canary { get; private init; }
+
     /// <summary>Groups of the open stage that had two results; a third worker decides.</summary>
     public ImmutableDictionary<GroupKey, DeterminismViolated> Disputes { get; private init; } = ImmutableDictionary<GroupKey, DeterminismViolated>.Empty;
 
@@ -115,6 +118,7 @@ public sealed record TrainingRun
         // Whoever takes over a run that had failed tries again from where it stands.
         TermBegun term when term.Term > Term && State == RunState.Failed => this with { Term = term.Term, State = RunState.Registering, Failure = null },
         TermBegun term when term.Term > Term => this with { Term = term.Term },
+        CanarySet canary when Canary is null && !Ended => this with { Canary = canary },
         StageOpened opened when Stage is null && !Ended && opened.AdapterSha256 == AdapterSha256 && opened.Step == Steps.Count => this with
         {
             State = RunState.Running,
@@ -165,6 +169,7 @@ public sealed record TrainingRun
         Opened = Opened,
         Term = Term,
         Quarantined = Quarantined,
+        Canary = Canary,
         AdapterSha256 = restored.Steps is [.., var last] ? last.AdapterSha256 : Opened!.AdapterSha256,
         Steps = [.. restored.Steps],
         Measurements = [.. restored.Measurements],

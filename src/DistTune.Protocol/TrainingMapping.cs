@@ -24,6 +24,7 @@ public static class TrainingMapping
             GradientCheckpointing = plan.GradientCheckpointing,
             Seed = plan.Seed,
             LayoutLength = plan.Layout.Length,
+            VocabularySize = plan.VocabularySize,
             LabelSmoothing = plan.LabelSmoothing,
             Quantization = plan.Quantization is { } quantization
                 ? new V1.Quantization
@@ -76,13 +77,17 @@ public static class TrainingMapping
             InstructionSet = fingerprint.InstructionSet,
             ComputeLibrary = fingerprint.ComputeLibrary,
             BaseSha256 = fingerprint.BaseSha256,
+            Canaries = { fingerprint.Canaries },
         };
     }
 
     /// <summary>A fingerprint from a message.</summary>
     public static WorkerFingerprint ToFingerprint(V1.Fingerprint? message) => message is null
         ? throw new DistTuneException(FaultKind.Configuration, "The registration has no fingerprint; use a worker of this version.")
-        : new WorkerFingerprint(message.ProductVersion, message.InstructionSet, message.ComputeLibrary, message.BaseSha256);
+        : new WorkerFingerprint(message.ProductVersion, message.InstructionSet, message.ComputeLibrary, message.BaseSha256)
+        {
+            Canaries = message.Canaries.ToImmutableDictionary(StringComparer.Ordinal),
+        };
 
     /// <summary>A grant's reference as a message.</summary>
     public static V1.GroupReference ToMessage(GrantReference reference)

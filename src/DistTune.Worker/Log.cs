@@ -25,6 +25,9 @@ internal static partial class Log
     [LoggerMessage(EventId = 2007, Level = LogLevel.Error, Message = "{Reason}")]
     public static partial void CannotWork(this ILogger logger, string reason);
 
+    [LoggerMessage(EventId = 2009, Level = LogLevel.Debug, Message = "The canary of run {RunId} comes to {Digest} ({Seconds:F1} s).")]
+    public static partial void CanaryComputed(this ILogger logger, string digest, string runId, double seconds);
+
     [LoggerMessage(EventId = 2008, Level = LogLevel.Debug, Message = "The {Group} is no longer wanted.")]
     public static partial void Revoked(this ILogger logger, GroupKey group);
 }

@@ -74,14 +74,31 @@ internal sealed class WorkerService(
         var baseSha256 = await computers.LoadBaseAsync(known.Runs[0], stoppingToken);
         logger.BaseLoaded(options.BaseModel ?? known.Runs[0].BaseModel, Stopwatch.GetElapsedTime(started).TotalSeconds);
         var runs = known.Runs.Where(run => run.BaseSha256 == baseSha256).ToDictionary(run => run.RunId, StringComparer.Ordinal);
+        var fingerprint = WorkerFingerprint.Of(computers.Library, baseSha256);
         foreach (var run in runs.Values)
         {
-            computers.ComputerFor(run);
+            fingerprint = fingerprint with { Canaries = fingerprint.Canaries.Add(run.RunId, await CanaryAsync(run, stoppingToken)) };
         }
 
-        while (await WorkOnceAsync(runs, WorkerFingerprint.Of(computers.Library, baseSha256), stoppingToken))
+        while (await WorkOnceAsync(runs, fingerprint, stoppingToken))
         {
             stoppingToken.ThrowIfCancellationRequested();
+        }
+    }
+
+    private async Task<string> CanaryAsync(RunFacts run, CancellationToken stoppingToken)
+    {
+        var computer = computers.ComputerFor(run);
+        var started = Stopwatch.GetTimestamp();
+        try
+        {
+            var digest = await Canary.ComputeAsync(computer, run.RunId, run.VocabularySize, run.LayoutLength, stoppingToken);
+            logger.CanaryComputed(digest, run.RunId, Stopwatch.GetElapsedTime(started).TotalSeconds);
+            return digest;
+        }
+        catch (Exception fault) when (fault is not (OperationCanceledException or DistTuneException))
+        {
+            throw new DistTuneException(FaultKind.Failed, $"The canary of run {run.RunId}, a group of 64 tokens, could not be computed: {fault.Message} This worker could not compute the run's groups either.", fault);
         }
     }
 

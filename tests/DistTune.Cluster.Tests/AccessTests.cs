@@ -216,7 +216,7 @@ public sealed class AccessTests : IDisposable
     {
         Worker = "by-hand",
         Slots = 1,
-        Fingerprint = TrainingMapping.ToMessage(WorkerFingerprint.Of("fake 1", FakePlan.BaseSha256)),
+        Fingerprint = TrainingMapping.ToMessage(FakePlan.Fingerprint(library: "fake 1")),
     };
 
     private static Metadata Bearer(string token) => new() { { "authorization", $"Bearer {token}" } };

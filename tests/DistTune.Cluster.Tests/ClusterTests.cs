@@ -168,6 +168,30 @@ public sealed class ClusterTests
     }
 
     [Fact]
+    public async Task A_worker_that_would_not_reproduce_is_sent_away_before_it_computes_a_group_and_the_run_goes_on()
+    {
+        await using var cluster = new LocalCluster();
+        await cluster.StartCoordinatorAsync(Options with { WorkersToStart = 2 }, FakePlan.Create(groups: 3, steps: 2));
+        await cluster.StartWorkerAsync(0);
+        while (cluster.Registry.Workers.Count == 0)
+        {
+            await Task.Delay(20, TestContext.Current.CancellationToken);
+        }
+
+        var before = cluster.Registry.Runs[0].Run;
+        var odd = await cluster.StartWorkerAsync(1, computers: new FakeComputerSource(1) { IsOdd = true });
+        await LocalCluster.EndsAsync(odd);
+
+        Assert.Equal(2, LocalCluster.ExitCodeOf(odd));
+        Assert.Single(cluster.Registry.Workers);
+        Assert.Same(before, cluster.Registry.Runs[0].Run);
+        await cluster.StartWorkerAsync(2);
+        await cluster.CoordinatorEndsAsync();
+        Assert.Equal((await WithoutWireAsync(3, 2)).Adapter.Sha256, cluster.Outputs[0].Result!.Adapter.Sha256);
+        Assert.DoesNotContain(cluster.Observer.Of<WorkerJoined>(), joined => joined.Worker == "worker-1");
+    }
+
+    [Fact]
     public async Task A_worker_with_a_wrong_token_ends_with_1_and_never_joins()
     {
         await using var cluster = new LocalCluster();

@@ -11,6 +11,9 @@ internal sealed class FakeComputerSource(int slots) : IComputerSource
 {
     public string Library { get; init; } = "fake 1";
 
+    /// <summary>Whether the last bit of every loss is another than that of other workers.</summary>
+    public bool IsOdd { get; init; }
+
     /// <summary>Awaited before a group is computed: a test stops the worker here.</summary>
     public Func<GroupSpec, CancellationToken, Task> Before { get; init; } = (_, _) => Task.CompletedTask;
 
@@ -23,7 +26,7 @@ internal sealed class FakeComputerSource(int slots) : IComputerSource
         return run.BaseSha256;
     }
 
-    public IGroupComputer ComputerFor(RunFacts run) => new Gated(new FakeComputer(FakePlan.Create().Layout, slots), Before);
+    public IGroupComputer ComputerFor(RunFacts run) => new Gated(new FakeComputer(FakePlan.Create().Layout, slots) { IsOdd = IsOdd }, Before);
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
 

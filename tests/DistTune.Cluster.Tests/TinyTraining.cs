@@ -31,6 +31,7 @@ internal sealed record TinyTraining(string ModelFolder, DecoderSpec Spec, RunPla
             RunId = model,
             Hashes = new RunHashes(await ModelHash.ComputeAsync(folder, cancellationToken), "tokenizer", "", "data", "configuration"),
             BaseModel = folder,
+            VocabularySize = spec.VocabularySize,
             BaseInBFloat16 = false,
             GradientCheckpointing = gradientCheckpointing,
             Seed = Seed,

@@ -198,7 +198,7 @@ public sealed class WireTests
     {
         Worker = "by-hand",
         Slots = 1,
-        Fingerprint = TrainingMapping.ToMessage(WorkerFingerprint.Of("fake 1", FakePlan.BaseSha256)),
+        Fingerprint = TrainingMapping.ToMessage(FakePlan.Fingerprint(library: "fake 1")),
     };
 
     private static async Task<(string Session, Grant Grant)> PullAsync(Training.TrainingClient client)

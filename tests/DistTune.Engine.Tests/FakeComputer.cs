@@ -9,6 +9,9 @@ internal sealed class FakeComputer(ParameterLayout layout, int slots = 1) : IGro
 
     public Func<GroupSpec, Exception?> Fault { get; init; } = _ => null;
 
+    /// <summary>Whether the last bit of every loss is another than that of other computers.</summary>
+    public bool IsOdd { get; init; }
+
     public static float Noise(ulong seed, ulong index)
     {
         var z = (seed * 0x9E3779B97F4A7C15) + index + 0x2545F4914F6CDD1D;
@@ -47,9 +50,13 @@ internal sealed class FakeComputer(ParameterLayout layout, int slots = 1) : IGro
     public Task<GroupOutcome> ComputeAsync(GroupSpec group, AdapterVersion adapter, IGradientSink sink, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        return Fault(group) is { } fault
-            ? throw fault
-            : Task.FromResult(Compute(group, adapter, layout, (offset, part) => sink.Write(offset, part)));
+        if (Fault(group) is { } fault)
+        {
+            throw fault;
+        }
+
+        var outcome = Compute(group, adapter, layout, (offset, part) => sink.Write(offset, part));
+        return Task.FromResult(IsOdd ? outcome with { LossSum = Math.BitIncrement(outcome.LossSum) } : outcome);
     }
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;

@@ -7,6 +7,7 @@ namespace DistTune.Engine.Tests;
 internal sealed class FakePlan(int groups, int prompts = 2, int heldOut = 3) : IGroupSource
 {
     public const string BaseSha256 = "base";
+    private static readonly string[] RunIds = ["run", "one", "two"];
 
     public string RunId { get; init; } = "run";
 
@@ -17,6 +18,7 @@ internal sealed class FakePlan(int groups, int prompts = 2, int heldOut = 3) : I
         RunId = runId,
         Hashes = new RunHashes(BaseSha256, "tokenizer", "template", "data", "configuration"),
         BaseModel = "nowhere",
+        VocabularySize = 64,
         BaseInBFloat16 = false,
         GradientCheckpointing = false,
         Seed = 7,
@@ -35,6 +37,10 @@ internal sealed class FakePlan(int groups, int prompts = 2, int heldOut = 3) : I
         EvaluationInterval = evaluationInterval,
         Groups = source ?? new FakePlan(groups) { RunId = runId },
     };
+
+    /// <summary>What a worker shows that computes what the others do.</summary>
+    public static WorkerFingerprint Fingerprint(string library = "fake", string canary = "what all come to") =>
+        WorkerFingerprint.Of(library, BaseSha256) with { Canaries = RunIds.ToImmutableDictionary(id => id, _ => canary) };
 
     /// <summary>Small values in the tensors, zeros in the gaps.</summary>
     public static AdapterVersion Initial(RunPlan plan)

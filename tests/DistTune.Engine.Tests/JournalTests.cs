@@ -17,6 +17,7 @@ public sealed class JournalTests : IDisposable
     [
         new RunOpened("run-1", new RunHashes("b", "t", "", "d", "ç ışık 🌾"), "a0") { Settings = [new("rate", "0.1"), new("empty", "")], Launch = "L" },
         new TermBegun(long.MaxValue),
+        new CanarySet("c", "worker-0", "x64-avx512-bf16", "libtorch 1.13.1"),
         new StageOpened(StageKind.Measure, 3, "a", [Group, new GroupKey(3, GroupKind.Evaluate, 0)]),
         new GroupDone(Group, 2, "worker-0", "digest", new GroupOutcome(-0.0, 5, 9, [[4, 5, 6]], new GroupTimings(0.1, 0.2, 0.3))) { Spool = new SpoolPlace(3, 1L << 40) },
         new GroupReopened(Group, "why"),

@@ -6,7 +6,7 @@ namespace DistTune.Engine.Tests;
 
 public sealed class RunExecutionTests : IDisposable
 {
-    private static readonly WorkerFingerprint Fingerprint = WorkerFingerprint.Of("fake", FakePlan.BaseSha256);
+    private static readonly WorkerFingerprint Fingerprint = FakePlan.Fingerprint();
     private readonly FakeTimeProvider _time = new();
     private readonly RecordingObserver _observer = new();
     private readonly InMemoryRunJournal _journal = new();

@@ -182,7 +182,7 @@ public sealed class RunStoreTests : IDisposable
         using var store = RunStore.Open(new FolderStorage(folder), plan, FakePlan.Initial(plan), _options, _time);
         using var registry = new RunRegistry(new EngineOptions(), _time);
         var run = registry.Add(store, new RecordingObserver());
-        var worker = registry.Register("w", 0, 1, WorkerFingerprint.Of("fake", FakePlan.BaseSha256));
+        var worker = registry.Register("w", 0, 1, FakePlan.Fingerprint());
         run.Advance();
         while (!run.Run.Ended && computed.Count < results)
         {

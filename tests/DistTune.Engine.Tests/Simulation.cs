@@ -63,7 +63,7 @@ internal sealed class Simulation : IDisposable
     public void Dispose() => _registry.Dispose();
 
     private void Join() =>
-        _workers.Add((_registry.Register($"w{_named}", _named++, 3, WorkerFingerprint.Of("fake", FakePlan.BaseSha256)), []));
+        _workers.Add((_registry.Register($"w{_named}", _named++, 3, FakePlan.Fingerprint()), []));
 
     private void Work()
     {

@@ -63,6 +63,6 @@ internal sealed class Coordinator
             rank = _named++;
         }
 
-        Workers.Add((Registry.Register(string.Create(CultureInfo.InvariantCulture, $"w{rank}"), rank, 3, WorkerFingerprint.Of("fake", FakePlan.BaseSha256)), []));
+        Workers.Add((Registry.Register(string.Create(CultureInfo.InvariantCulture, $"w{rank}"), rank, 3, FakePlan.Fingerprint()), []));
     }
 }

@@ -52,6 +52,7 @@ internal static class TrainingBenchmark
             RunId = "bench",
             Hashes = new RunHashes("", "", "", "", ""),
             BaseModel = "",
+            VocabularySize = spec.VocabularySize,
             BaseInBFloat16 = false,
             GradientCheckpointing = options.Checkpointing,
             Seed = 0,

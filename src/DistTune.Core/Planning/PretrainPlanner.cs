@@ -60,6 +60,7 @@ public static class PretrainPlanner
                 RunId = runId,
                 Hashes = hashes,
                 BaseModel = config.OutputFolder,
+                VocabularySize = spec.VocabularySize,
                 BaseInBFloat16 = false,
                 GradientCheckpointing = config.GradientCheckpointing,
                 Seed = config.Seed,

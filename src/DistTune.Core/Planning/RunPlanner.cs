@@ -68,6 +68,7 @@ public static class RunPlanner
                 RunId = runId,
                 Hashes = hashes,
                 BaseModel = config.BaseModel,
+                VocabularySize = spec.VocabularySize,
                 BaseInBFloat16 = bfloat16,
                 Quantization = config.Quantization,
                 GradientCheckpointing = config.GradientCheckpointing,

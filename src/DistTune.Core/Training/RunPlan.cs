@@ -131,6 +131,9 @@ public sealed record RunPlan
     /// <summary>Folder or GGUF file of the base; workers read it from the same path or from their own.</summary>
     public required string BaseModel { get; init; }
 
+    /// <summary>Number of token ids that the base has embeddings for.</summary>
+    public required int VocabularySize { get; init; }
+
     /// <summary>Whether the frozen base is held in bfloat16 (otherwise fp32).</summary>
     public required bool BaseInBFloat16 { get; init; }
 

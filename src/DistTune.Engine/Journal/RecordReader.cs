@@ -36,6 +36,7 @@ internal ref struct RecordReader(ReadOnlySpan<byte> payload)
         RecordType.RunFailed => new RunFailed(Text()),
         RecordType.WorkerQuarantined => new WorkerQuarantined(Text(), Text()),
         RecordType.NonFiniteFound => new NonFiniteFound(Key(), Text(), Text(), Text()),
+        RecordType.CanarySet => new CanarySet(Text(), Text(), Text(), Text()),
         _ => throw Fault($"type {(uint)type} is not known to this version"),
     };
 

@@ -17,4 +17,5 @@ internal enum RecordType : uint
     RunFailed = 12,
     WorkerQuarantined = 13,
     NonFiniteFound = 14,
+    CanarySet = 15,
 }

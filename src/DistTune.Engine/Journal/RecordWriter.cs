@@ -26,6 +26,7 @@ internal readonly struct RecordWriter(IBufferWriter<byte> output)
         RunFailed => RecordType.RunFailed,
         WorkerQuarantined => RecordType.WorkerQuarantined,
         NonFiniteFound => RecordType.NonFiniteFound,
+        CanarySet => RecordType.CanarySet,
         _ => throw new UnreachableException($"{record.GetType().Name} has no form in the journal."),
     };
 
@@ -112,6 +113,9 @@ internal readonly struct RecordWriter(IBufferWriter<byte> output)
             case NonFiniteFound found:
                 Key(found.Group);
                 Texts(found.Worker, found.Digest, found.What);
+                break;
+            case CanarySet canary:
+                Texts(canary.Digest, canary.Worker, canary.InstructionSet, canary.ComputeLibrary);
                 break;
         }
     }

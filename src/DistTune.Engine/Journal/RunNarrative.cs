@@ -40,6 +40,7 @@ public static class RunNarrative
         RunOpened opened => $"The run {opened.RunId} was opened; it starts from adapter {Short(opened.AdapterSha256)}.",
         TermBegun { Term: 1 } => "A coordinator began.",
         TermBegun term => Text($"A coordinator took the run over after step {before.Steps.Count}; it is term {term.Term} now{Unfinished(before)}."),
+        CanarySet canary => $"Worker {canary.Worker} joined first ({canary.InstructionSet}, {canary.ComputeLibrary}); its canary is {Short(canary.Digest)}, and nobody joins who comes to another.",
         StageOpened { Kind: StageKind.Train } stage => Text($"Step {stage.Step} was opened with {stage.Groups.Length} groups."),
         StageOpened stage => Text($"A measurement after {stage.Step} steps was opened with {stage.Groups.Length} groups."),
         GroupDone { Skipped: true } done => $"The {done.Group} was left out of its step: its result is not finite wherever it is computed.",

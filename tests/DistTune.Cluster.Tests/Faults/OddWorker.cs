@@ -44,7 +44,11 @@ internal sealed class OddWorker : IAsyncDisposable
     }
 
     /// <summary>Joins a coordinator that may still be starting.</summary>
-    public static async Task<OddWorker> JoinAsync(int port, string name, int slots)
+    /// <param name="port">The coordinator's.</param>
+    /// <param name="name">The worker's name.</param>
+    /// <param name="slots">How many groups it takes at a time.</param>
+    /// <param name="computes">Changes what the canary is seen to come to.</param>
+    public static async Task<OddWorker> JoinAsync(int port, string name, int slots, Func<string, string>? computes = null)
     {
         var options = LocalCluster.OptionsOf(port, 0, 1, Token);
         var client = new CoordinatorClient(options, TimeProvider.System);
@@ -65,11 +69,14 @@ internal sealed class OddWorker : IAsyncDisposable
         var run = answer.Runs[0];
         var computers = new TorchComputerSource(options);
         var baseSha256 = await computers.LoadBaseAsync(run, cancellationToken);
+        var canary = await Canary.ComputeAsync(computers.ComputerFor(run), run.RunId, run.VocabularySize, run.LayoutLength, cancellationToken);
+        canary = computes?.Invoke(canary) ?? canary;
+        var fingerprint = WorkerFingerprint.Of(computers.Library, baseSha256);
         var registration = new RegisterRequest
         {
             Worker = name,
             Slots = slots,
-            Fingerprint = TrainingMapping.ToMessage(WorkerFingerprint.Of(computers.Library, baseSha256)),
+            Fingerprint = TrainingMapping.ToMessage(fingerprint with { Canaries = fingerprint.Canaries.Add(run.RunId, canary) }),
         };
         var registered = await client.RegisterAsync(registration, cancellationToken);
         return new OddWorker(client, computers, run, registration, registered.SessionId);

@@ -63,6 +63,25 @@ public sealed class OddWorkerRows
     }
 
     [Fact]
+    public async Task A_worker_that_would_not_reproduce()
+    {
+        await using var cluster = new FaultCluster();
+        var (coordinator, workers) = cluster.Start(1);
+        await FaultCluster.HoldAtAsync(2, coordinator, workers);
+        var steps = cluster.History().Entries.Count;
+
+        var refused = await Assert.ThrowsAnyAsync<RpcException>(() => OddWorker.JoinAsync(cluster.Port, Odd, slots: 1, canary => canary[..^1] + (canary[^1] == '0' ? '1' : '0')));
+        Assert.Equal(steps, cluster.History().Entries.Count);
+        await FaultCluster.LetGoAsync(workers);
+
+        Assert.Equal(StatusCode.FailedPrecondition, refused.StatusCode);
+        Assert.Contains("its canary of run", refused.Status.Detail, StringComparison.Ordinal);
+        await cluster.EndsWithTheSameAdapterAsync(coordinator);
+        Assert.DoesNotContain("Worker odd joined", coordinator.Output, StringComparison.Ordinal);
+        TableRow.Held("worker whose canary comes to other bits", "may not join, told both digests and the cure; nothing journalled; same SHA-256");
+    }
+
+    [Fact]
     public async Task NaN_of_one_worker()
     {
         await using var cluster = new FaultCluster();
