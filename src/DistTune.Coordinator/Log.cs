@@ -25,6 +25,9 @@ internal static partial class Log
     [LoggerMessage(EventId = 1007, Level = LogLevel.Warning, Message = "A result of worker {Worker} for the {Group} was not taken ({Status}): {Reason}")]
     public static partial void ResultRefused(this ILogger logger, string worker, GroupKey group, SubmitStatus status, string reason);
 
+    [LoggerMessage(EventId = 1016, Level = LogLevel.Warning, Message = "The {Group} has two results, of workers {First} and {Second}, and there is no third worker to decide. Start another worker within {Minutes:0.#} minutes; the other groups go on.")]
+    public static partial void DisputeWaits(this ILogger logger, GroupKey group, string first, string second, double minutes);
+
     [LoggerMessage(EventId = 1008, Level = LogLevel.Information, Message = "Run {RunId} finished; adapter {AdapterSha256}.")]
     public static partial void RunFinished(this ILogger logger, string runId, string adapterSha256);
 

@@ -50,6 +50,9 @@ internal sealed class LoggingObserver(ILogger logger, int loggingSteps) : IRunOb
             case GroupReleased released:
                 logger.GroupReleased(released.Group, released.Worker, released.Reason);
                 break;
+            case DisputeWaits waits:
+                logger.DisputeWaits(waits.Group, waits.First, waits.Second, waits.Patience.TotalMinutes);
+                break;
             case ResultRefused refused:
                 logger.ResultRefused(refused.Worker, refused.Group, refused.Verdict.Status, refused.Verdict.Reason);
                 break;

@@ -32,7 +32,7 @@ internal sealed class TrainingService(RunRegistry registry, SessionLinks links, 
         }
 
         MessageBounds.Check(request.Fingerprint);
-        var worker = registry.Register(request.Worker, request.Rank, request.Slots, TrainingMapping.ToFingerprint(request.Fingerprint));
+        var worker = registry.Register(request.Worker, request.Rank, request.Slots, TrainingMapping.ToFingerprint(request.Fingerprint), opensSession: true);
         return Task.FromResult(new RegisterResponse { SessionId = worker.Id, Term = registry.Term });
     }
 
@@ -48,6 +48,7 @@ internal sealed class TrainingService(RunRegistry registry, SessionLinks links, 
         var sending = SendAsync(links.Open(worker.Id), responseStream, stop.Token);
         try
         {
+            registry.Open(worker);
             do
             {
                 MessageBounds.Check(requestStream.Current);
@@ -116,7 +117,7 @@ internal sealed class TrainingService(RunRegistry registry, SessionLinks links, 
         GradientUpload? upload = null;
         if (reference.Group.Kind == Core.Training.GroupKind.Train)
         {
-            (upload, var refusal) = registry.BeginUpload(reference);
+            (upload, var refusal) = registry.BeginUpload(worker, reference);
             if (upload is null)
             {
                 return TrainingMapping.ToMessage(refusal);

@@ -6,7 +6,10 @@ public sealed record EngineOptions
     /// <summary>How long a lease lives without progress.</summary>
     public TimeSpan LeaseDuration { get; init; } = TimeSpan.FromSeconds(120);
 
-    /// <summary>Workers that must be registered before the first group is handed out.</summary>
+    /// <summary>How long a worker may be registered without a session; until it opens one it gets no groups and does not count.</summary>
+    public TimeSpan SessionOpensWithin { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Workers that must be there before the first group is handed out.</summary>
     public int WorkersToStart { get; init; } = 1;
 
     /// <summary>A group that runs longer than this, and than twice its slowest predecessor, is given to an idle worker as well.</summary>
@@ -17,6 +20,9 @@ public sealed record EngineOptions
 
     /// <summary>Results of one worker that cannot be right after which it is shut out, if there are others.</summary>
     public int WrongResultsPerWorker { get; init; } = 3;
+
+    /// <summary>How long two results of one group wait for a third worker to decide; zero where no other worker can come.</summary>
+    public TimeSpan ArbiterWait { get; init; } = TimeSpan.FromMinutes(10);
 
     /// <summary>The coordinator's term.</summary>
     public long Term { get; init; } = 1;

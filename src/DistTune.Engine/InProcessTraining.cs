@@ -53,7 +53,13 @@ public static class InProcessTraining
             computer => Canary.ComputeAsync(computer, plan.RunId, plan.VocabularySize, plan.Layout.Length, cancellationToken))).ConfigureAwait(false);
 
         // All workers are here from the start; there is nobody to give an overdue group to who would be any faster.
-        var options = new EngineOptions { WorkersToStart = computers.Count, LeaseDuration = TimeSpan.FromDays(1), BackupAfter = TimeSpan.FromDays(1) };
+        var options = new EngineOptions
+        {
+            WorkersToStart = computers.Count,
+            LeaseDuration = TimeSpan.FromDays(1),
+            BackupAfter = TimeSpan.FromDays(1),
+            ArbiterWait = TimeSpan.Zero,
+        };
         using var registry = new RunRegistry(options, time);
         var run = add(registry);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);

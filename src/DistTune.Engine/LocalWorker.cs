@@ -50,7 +50,7 @@ public sealed class LocalWorker(RunRegistry registry, WorkerSession session, IGr
         GradientUpload? upload = null;
         if (grant.Group.Kind == GroupKind.Train)
         {
-            (upload, _) = registry.BeginUpload(reference);
+            (upload, _) = registry.BeginUpload(session, reference);
         }
 
         using var owned = upload;

@@ -72,6 +72,14 @@ public sealed record WorkerLeft(string RunId, string Worker, int Rank, string Re
 /// <summary>A group is given out again, or to a second worker.</summary>
 public sealed record GroupReleased(string RunId, GroupKey Group, string Worker, string Reason) : RunEvent(RunId);
 
+/// <summary>Two workers disagree about a group, and there is no third one to decide: the run waits for it, the other groups go on.</summary>
+/// <param name="RunId">The run.</param>
+/// <param name="Group">The group.</param>
+/// <param name="First">The worker of the first result.</param>
+/// <param name="Second">The worker of the second.</param>
+/// <param name="Patience">How long the run waits before it fails.</param>
+public sealed record DisputeWaits(string RunId, GroupKey Group, string First, string Second, TimeSpan Patience) : RunEvent(RunId);
+
 /// <summary>A result was not taken.</summary>
 public sealed record ResultRefused(string RunId, GroupKey Group, string Worker, SubmitVerdict Verdict) : RunEvent(RunId);
 

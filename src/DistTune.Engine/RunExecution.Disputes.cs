@@ -9,6 +9,7 @@ public sealed partial class RunExecution
 {
     private readonly Dictionary<string, int> _wrong = new(StringComparer.Ordinal);
     private ImmutableArray<(string Worker, string Reason)> _liars = [];
+    private readonly Dictionary<GroupKey, long> _undecided = [];
     private bool _committing;
 
     // A disputed group is only for a worker that has no part in the dispute. One that failed somewhere goes elsewhere first.
@@ -19,7 +20,7 @@ public sealed partial class RunExecution
             return worker.Name != dispute.FirstWorker && worker.Name != dispute.SecondWorker;
         }
 
-        return !group.Tried.Contains(worker.Name) || _names().All(group.Tried.Contains);
+        return !group.Tried.Contains(worker.Name) || _workers().All(other => group.Tried.Contains(other.Name));
     }
 
     // Two results of one group: nobody knows yet which is right, so neither counts until a third worker has computed it.
@@ -30,19 +31,68 @@ public sealed partial class RunExecution
             return new SubmitVerdict(SubmitStatus.Stale, "the step is being taken");
         }
 
-        Record(new DeterminismViolated(first.Group, first.Worker, first.Digest, worker.Name, digest));
-        var reason = $"The {first.Group} has two results: {first.Digest[..12]} from worker {first.Worker} and {digest[..12]} from worker {worker.Name}. ";
-        if (!_names().Any(name => name != first.Worker && name != worker.Name))
+        var dispute = new DeterminismViolated(first.Group, first.Worker, first.Digest, worker.Name, digest);
+        Record(dispute);
+        if (_options.ArbiterWait <= TimeSpan.Zero && !CanBeDecided(dispute))
         {
-            reason += "One of them does not compute deterministically, and there is no third worker to tell which. Run without it, or start the run again with three workers.";
-            FailUnderGate(reason);
-            return new SubmitVerdict(SubmitStatus.Fatal, reason);
+            FailUnderGate(Undecidable(dispute));
+            return new SubmitVerdict(SubmitStatus.Fatal, Undecidable(dispute));
         }
 
         GiveUp([first], "two workers disagree about it");
+        WatchUnderGate();
         _workAppeared();
-        return new SubmitVerdict(SubmitStatus.Stale, reason + "A third worker decides.");
+        return new SubmitVerdict(SubmitStatus.Stale, TwoResults(dispute) + "A third worker decides.");
     }
+
+    /// <summary>Waits for third workers, and not for ever.</summary>
+    private void WatchDisputes()
+    {
+        try
+        {
+            lock (_gate)
+            {
+                WatchUnderGate();
+            }
+        }
+        catch (Storage.RunStorageException fault)
+        {
+            Suspend(fault);
+        }
+
+        if (Run.Ended)
+        {
+            Wake();
+        }
+    }
+
+    private void WatchUnderGate()
+    {
+        foreach (var dispute in _run.Undecided)
+        {
+            if (CanBeDecided(dispute))
+            {
+                _undecided.Remove(dispute.Group);
+            }
+            else if (_undecided.TryAdd(dispute.Group, _time.GetTimestamp()))
+            {
+                _events.Enqueue(new DisputeWaits(Plan.RunId, dispute.Group, dispute.FirstWorker, dispute.SecondWorker, _options.ArbiterWait));
+            }
+            else if (_time.GetElapsedTime(_undecided[dispute.Group]) >= _options.ArbiterWait)
+            {
+                FailUnderGate(Undecidable(dispute));
+                return;
+            }
+        }
+    }
+
+    private bool CanBeDecided(DeterminismViolated dispute) => _workers().Any(worker => worker.Name != dispute.FirstWorker && worker.Name != dispute.SecondWorker);
+
+    private static string TwoResults(DeterminismViolated dispute) =>
+        $"The {dispute.Group} has two results: {Short(dispute.FirstDigest)} from worker {dispute.FirstWorker} and {Short(dispute.SecondDigest)} from worker {dispute.SecondWorker}. ";
+
+    private static string Undecidable(DeterminismViolated dispute) => TwoResults(dispute) +
+        "One of them does not compute deterministically, and there is no third worker to tell which. Run without it, or start the run again with three workers.";
 
     /// <summary>Null if a result can be taken; a disputed group's third result says who lied.</summary>
     private SubmitVerdict? Judge(GroupKey group, WorkerSession worker, string digest)
@@ -192,7 +242,7 @@ public sealed partial class RunExecution
             lock (_gate)
             {
                 var wrong = _wrong[worker.Name] = _wrong.GetValueOrDefault(worker.Name) + 1;
-                if (wrong >= _options.WrongResultsPerWorker && !_run.Ended && _names().Any(name => name != worker.Name))
+                if (wrong >= _options.WrongResultsPerWorker && !_run.Ended && _workers().Any(other => other.Name != worker.Name))
                 {
                     Quarantine(worker.Name, string.Create(CultureInfo.InvariantCulture, $"{wrong} of its results cannot be right, the last because {reason}"));
                 }

@@ -25,7 +25,7 @@ public sealed partial class RunExecution
         _resumedAt = _run.Steps.Count;
         _started = _time.GetTimestamp();
         _announced = true;
-        _events.Enqueue(new RunStarted(Plan.RunId, Plan.Steps, Plan.StepsPerEpoch, _workers(), Plan.Layout.ParameterCount) { ResumedAt = _resumedAt });
+        _events.Enqueue(new RunStarted(Plan.RunId, Plan.Steps, Plan.StepsPerEpoch, _workers().Count, Plan.Layout.ParameterCount) { ResumedAt = _resumedAt });
         if (_run.Stage is { } stage)
         {
             Reopen(stage);

@@ -30,14 +30,14 @@ public sealed partial class RunExecution
         return grant;
     }
 
-    /// <summary>Starts to take a training group's gradient, or says why it is not wanted.</summary>
-    internal (GradientUpload? Upload, SubmitVerdict Refusal) BeginUpload(GrantReference reference)
+    /// <summary>Starts to take a training group's gradient, or says why it is not wanted. Nobody takes a buffer for what was never granted to it.</summary>
+    internal (GradientUpload? Upload, SubmitVerdict Refusal) BeginUpload(WorkerSession worker, GrantReference reference)
     {
         lock (_gate)
         {
-            if (StaleReason(reference) is { } stale)
+            if (Refusal(worker, reference) is { } refusal)
             {
-                return (null, new SubmitVerdict(SubmitStatus.Stale, stale));
+                return (null, refusal);
             }
         }
 
@@ -103,7 +103,7 @@ public sealed partial class RunExecution
         var failure = default(string);
         lock (_gate)
         {
-            if (StaleReason(reference) is null && _work!.Find(reference.Group) is { Done: false } work)
+            if (StaleReason(reference) is null && _work!.Find(reference.Group) is { Done: false } work && work.WasGranted(worker.Name, reference.Attempt))
             {
                 _work.Release(work, reference.Attempt);
                 work.Tried.Add(worker.Name);
@@ -150,7 +150,7 @@ public sealed partial class RunExecution
         bool useful;
         lock (_gate)
         {
-            if (_work is not { } work || _run.Stage is not { } stage)
+            if (_work is not { } work || _run.Stage is not { } stage || _suspended is not null)
             {
                 return;
             }
@@ -168,9 +168,10 @@ public sealed partial class RunExecution
             useful = expired.Count > 0 || work.HasOverdue(Usual(stage.Kind));
         }
 
+        WatchDisputes();
+        Publish();
         if (useful)
         {
-            Publish();
             _workAppeared();
         }
     }
@@ -181,9 +182,9 @@ public sealed partial class RunExecution
         GroupSpec spec;
         lock (_gate)
         {
-            if (StaleReason(reference) is { } stale)
+            if (Refusal(worker, reference) is { } refusal)
             {
-                return new SubmitVerdict(SubmitStatus.Stale, stale);
+                return refusal;
             }
 
             spec = _work!.Find(reference.Group)!.Spec;
@@ -267,6 +268,19 @@ public sealed partial class RunExecution
         }
 
         return Dispute(first, worker, digest);
+    }
+
+    // The result of a lease that has ended is welcome; that of a grant the worker never had cannot be right.
+    private SubmitVerdict? Refusal(WorkerSession worker, GrantReference reference)
+    {
+        if (StaleReason(reference) is { } stale)
+        {
+            return new SubmitVerdict(SubmitStatus.Stale, stale);
+        }
+
+        return _work!.Find(reference.Group)!.WasGranted(worker.Name, reference.Attempt)
+            ? null
+            : new SubmitVerdict(SubmitStatus.Invalid, string.Create(CultureInfo.InvariantCulture, $"attempt {reference.Attempt} at the {reference.Group} was never granted to worker {worker.Name}"));
     }
 
     private string? StaleReason(GrantReference reference)

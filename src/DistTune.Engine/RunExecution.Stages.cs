@@ -186,7 +186,7 @@ public sealed partial class RunExecution
         (double)(record.Step + 1) / Math.Max(1, Plan.StepsPerEpoch),
         _run.TrainedTokens,
         _run.TotalTokens,
-        _workers(),
+        _workers().Count,
         _time.GetElapsedTime(work.Opened).TotalSeconds,
         _time.GetElapsedTime(_started).TotalSeconds,
         reduce.TotalSeconds,
@@ -200,6 +200,7 @@ public sealed partial class RunExecution
     {
         _usualDuration[kind] = work.Slowest;
         _work = null;
+        _undecided.Clear();
         _span?.Stop();
         _span = null;
     }
@@ -210,7 +211,7 @@ public sealed partial class RunExecution
         {
             _announced = true;
             _started = _time.GetTimestamp();
-            _events.Enqueue(new RunStarted(Plan.RunId, Plan.Steps, Plan.StepsPerEpoch, _workers(), Plan.Layout.ParameterCount));
+            _events.Enqueue(new RunStarted(Plan.RunId, Plan.Steps, Plan.StepsPerEpoch, _workers().Count, Plan.Layout.ParameterCount));
         }
     }
 

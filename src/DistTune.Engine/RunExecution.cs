@@ -19,8 +19,7 @@ public sealed partial class RunExecution
     private readonly Lock _observing = new();
     private readonly ConcurrentQueue<RunEvent> _events = new();
     private readonly AsyncSignal _changed = new();
-    private readonly Func<int> _workers;
-    private readonly Func<IEnumerable<string>> _names;
+    private readonly Func<IReadOnlyList<WorkerSession>> _workers;
     private readonly Action _workAppeared;
     private readonly Action<string, string> _shutOut;
     private readonly IRunJournal _journal;
@@ -78,7 +77,6 @@ public sealed partial class RunExecution
         _options = host.Options;
         _time = host.Time;
         _workers = host.Workers;
-        _names = host.Names;
         _workAppeared = host.WorkAppeared;
         _shutOut = host.ShutOut;
         _pool = new BufferPool(plan.Layout);
@@ -203,7 +201,7 @@ public sealed partial class RunExecution
 
         lock (_gate)
         {
-            action = RunDecision.Next(_run, Plan, _workers(), _options.WorkersToStart);
+            action = RunDecision.Next(_run, Plan, _workers().Count, _options.WorkersToStart);
         }
 
         switch (action)
@@ -276,9 +274,8 @@ public sealed partial class RunExecution
 /// <summary>What a run needs of the registry it lives in.</summary>
 /// <param name="Options">Liveness settings.</param>
 /// <param name="Time">The clock.</param>
-/// <param name="Workers">How many workers there are.</param>
-/// <param name="Names">Their names.</param>
+/// <param name="Workers">The workers that take part.</param>
 /// <param name="WorkAppeared">Wakes those who wait for groups.</param>
 /// <param name="ShutOut">Takes a worker out for good; never called under the run's gate.</param>
 internal sealed record RunHost(
-    EngineOptions Options, TimeProvider Time, Func<int> Workers, Func<IEnumerable<string>> Names, Action WorkAppeared, Action<string, string> ShutOut);
+    EngineOptions Options, TimeProvider Time, Func<IReadOnlyList<WorkerSession>> Workers, Action WorkAppeared, Action<string, string> ShutOut);

@@ -70,8 +70,7 @@ public sealed class RunRegistry : IDisposable
         new(
             _options,
             _time,
-            () => _sessions.Values.Count(session => session.Fingerprint.BaseSha256 == plan.Hashes.Base),
-            () => _sessions.Values.Where(session => session.Fingerprint.BaseSha256 == plan.Hashes.Base).Select(session => session.Name),
+            () => [.. _sessions.Values.Where(session => session.Present && session.Fingerprint.BaseSha256 == plan.Hashes.Base)],
             _workAppeared.Raise,
             ShutOut);
 
@@ -124,8 +123,13 @@ public sealed class RunRegistry : IDisposable
     }
 
     /// <summary>Takes a worker in.</summary>
+    /// <param name="name">The worker's own name.</param>
+    /// <param name="rank">A label in metrics.</param>
+    /// <param name="slots">How many groups it computes at a time.</param>
+    /// <param name="fingerprint">What it computes with.</param>
+    /// <param name="opensSession">Whether it opens a session of its own (<see cref="Open"/>) and counts only from then on.</param>
     /// <exception cref="DistTuneException">Its results would not be the same bits as those of the others; the message says why.</exception>
-    public WorkerSession Register(string name, int rank, int slots, WorkerFingerprint fingerprint)
+    public WorkerSession Register(string name, int rank, int slots, WorkerFingerprint fingerprint, bool opensSession = false)
     {
         ArgumentException.ThrowIfNullOrEmpty(name);
         ArgumentNullException.ThrowIfNull(fingerprint);
@@ -139,17 +143,44 @@ public sealed class RunRegistry : IDisposable
             RequireTrusted(name);
             RequireSameCanaries(name, fingerprint);
             _fingerprint ??= fingerprint;
-            session = new WorkerSession(string.Create(CultureInfo.InvariantCulture, $"{Term}-{++_registrations}"), name, rank, slots, fingerprint);
+            session = new WorkerSession(string.Create(CultureInfo.InvariantCulture, $"{Term}-{++_registrations}"), name, rank, slots, fingerprint)
+            {
+                Registered = _time.GetTimestamp(),
+            };
             _sessions = _sessions.Add(session.Id, session);
         }
 
-        foreach (var run in RunsFor(session))
+        if (!opensSession)
         {
-            run.Observe(new WorkerJoined(run.Plan.RunId, name, rank, slots, _sessions.Count));
-            run.Wake();
+            Open(session);
         }
 
         return session;
+    }
+
+    /// <summary>The worker takes part from now on: its session is open. Doing it twice does nothing.</summary>
+    /// <exception cref="DistTuneException">It has left, or its registration has expired.</exception>
+    public void Open(WorkerSession worker)
+    {
+        ArgumentNullException.ThrowIfNull(worker);
+        lock (_gate)
+        {
+            RequireThere(worker);
+            if (worker.Present)
+            {
+                return;
+            }
+
+            worker.Present = true;
+        }
+
+        foreach (var run in RunsFor(worker))
+        {
+            run.Observe(new WorkerJoined(run.Plan.RunId, worker.Name, worker.Rank, worker.Slots, PresentWorkers));
+            run.Wake();
+        }
+
+        _workAppeared.Raise();
     }
 
     /// <summary>Takes a worker out and gives its groups out again at once. Doing it twice does nothing.</summary>
@@ -169,7 +200,7 @@ public sealed class RunRegistry : IDisposable
 
         foreach (var run in RunsFor(worker))
         {
-            run.ReleaseWorker(worker, reason, _sessions.Count);
+            run.ReleaseWorker(worker, reason, PresentWorkers);
         }
     }
 
@@ -192,13 +223,9 @@ public sealed class RunRegistry : IDisposable
     public PullAnswer TryPull(WorkerSession worker, int slots)
     {
         ArgumentNullException.ThrowIfNull(worker);
-        if (worker.Gone)
-        {
-            throw new DistTuneException(FaultKind.Stale, $"Worker {worker.Name} has left; register again.");
-        }
-
+        RequireThere(worker);
         var grants = new List<Grant>();
-        if (!worker.Draining && !Volatile.Read(ref _draining))
+        if (worker.Present && !worker.Draining && !Volatile.Read(ref _draining))
         {
             foreach (var run in RunsFor(worker))
             {
@@ -245,10 +272,11 @@ public sealed class RunRegistry : IDisposable
     }
 
     /// <summary>Starts to take a training group's gradient, or says why it is not wanted.</summary>
-    public (GradientUpload? Upload, SubmitVerdict Refusal) BeginUpload(GrantReference reference)
+    public (GradientUpload? Upload, SubmitVerdict Refusal) BeginUpload(WorkerSession worker, GrantReference reference)
     {
+        ArgumentNullException.ThrowIfNull(worker);
         ArgumentNullException.ThrowIfNull(reference);
-        return Find(reference.RunId).BeginUpload(reference);
+        return Find(reference.RunId).BeginUpload(worker, reference);
     }
 
     /// <summary>Takes a result (see <see cref="SubmitStatus"/>). Dispose of <paramref name="upload"/> afterwards, whatever the answer.</summary>
@@ -275,6 +303,16 @@ public sealed class RunRegistry : IDisposable
 
     /// <summary>Stops the sweep for expired leases.</summary>
     public void Dispose() => _sweeper.Dispose();
+
+    private int PresentWorkers => _sessions.Values.Count(session => session.Present);
+
+    private static void RequireThere(WorkerSession worker)
+    {
+        if (worker.Gone)
+        {
+            throw new DistTuneException(FaultKind.Stale, $"Worker {worker.Name} has left; register again.");
+        }
+    }
 
     private IEnumerable<RunExecution> RunsFor(WorkerSession worker) => RunsOver(worker.Fingerprint);
 
@@ -329,6 +367,11 @@ public sealed class RunRegistry : IDisposable
 
     private void Sweep()
     {
+        foreach (var worker in _sessions.Values.Where(worker => !worker.Present && _time.GetElapsedTime(worker.Registered) >= _options.SessionOpensWithin))
+        {
+            Leave(worker, string.Create(CultureInfo.InvariantCulture, $"it opened no session within {_options.SessionOpensWithin.TotalSeconds:0.#} s"));
+        }
+
         foreach (var run in _runs)
         {
             run.Sweep();

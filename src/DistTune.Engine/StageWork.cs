@@ -29,7 +29,8 @@ internal sealed class StageWork
 
         public List<Lease> Leases { get; } = [];
 
-        public int Attempts { get; set; }
+        /// <summary>Whom the group was granted to, attempt by attempt.</summary>
+        public List<string> Holders { get; } = [];
 
         public int Failures { get; set; }
 
@@ -39,6 +40,9 @@ internal sealed class StageWork
         public HashSet<string> Tried { get; } = new(StringComparer.Ordinal);
 
         public bool Done { get; set; }
+
+        /// <summary>Whether an attempt was granted to a worker, be its lease over or not.</summary>
+        public bool WasGranted(string worker, int attempt) => attempt >= 1 && attempt <= Holders.Count && Holders[attempt - 1] == worker;
     }
 
     public long Opened { get; }
@@ -68,7 +72,8 @@ internal sealed class StageWork
             return null;
         }
 
-        var lease = new Lease(worker, ++work.Attempts, now);
+        work.Holders.Add(worker.Name);
+        var lease = new Lease(worker, work.Holders.Count, now);
         work.Leases.Add(lease);
         return (work, lease);
     }

@@ -97,6 +97,11 @@ public sealed record TrainingRun
     /// <summary>Groups of the open stage that had two results; a third worker decides.</summary>
     public ImmutableDictionary<GroupKey, DeterminismViolated> Disputes { get; private init; } = ImmutableDictionary<GroupKey, DeterminismViolated>.Empty;
 
+    /// <summary>The disputes that no third worker has decided yet.</summary>
+    public IEnumerable<DeterminismViolated> Undecided => Stage is { } stage
+        ? stage.Groups.Where(group => Disputes.ContainsKey(group) && !stage.Done.ContainsKey(group)).Select(group => Disputes[group])
+        : [];
+
     /// <summary>Groups of the open stage whose last result was not finite.</summary>
     public ImmutableDictionary<GroupKey, NonFiniteFound> NonFinite { get; private init; } = ImmutableDictionary<GroupKey, NonFiniteFound>.Empty;
 

@@ -27,6 +27,12 @@ public sealed class WorkerSession
     /// <summary>What it computes with.</summary>
     public WorkerFingerprint Fingerprint { get; }
 
+    /// <summary>Whether it takes part: its session is open, or it needs none because it is in this process.</summary>
+    public bool Present { get; internal set; }
+
+    /// <summary>Monotonic timestamp of its registration.</summary>
+    internal long Registered { get; init; }
+
     /// <summary>Whether it was told, or has told us, that it takes no more groups.</summary>
     public bool Draining { get; internal set; }
 

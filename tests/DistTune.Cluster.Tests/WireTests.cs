@@ -204,6 +204,11 @@ public sealed class WireTests
     private static async Task<(string Session, Grant Grant)> PullAsync(Training.TrainingClient client)
     {
         var session = (await client.RegisterAsync(Registration(), Joined)).SessionId;
+
+        // Open until the channel is closed at the test's end.
+        var link = client.Session(Joined);
+        await link.RequestStream.WriteAsync(new SessionReport { SessionId = session });
+        Assert.True(await link.ResponseStream.MoveNext(TestContext.Current.CancellationToken));
         var answer = await client.PullAsync(new PullRequest { SessionId = session, Slots = 1, WaitMilliseconds = 5000 }, Joined);
         return (session, Assert.Single(answer.Grants));
     }

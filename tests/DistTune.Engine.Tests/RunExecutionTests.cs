@@ -94,26 +94,127 @@ public sealed class RunExecutionTests : IDisposable
         var adapter = run.Run.AdapterSha256;
 
         Assert.Equal(SubmitStatus.Stale, Submit(run, worker, grant).Status);
-        Assert.Equal(SubmitStatus.Stale, _registry.BeginUpload(GrantReference.To(grant) with { Term = 0 }).Refusal.Status);
+        Assert.Equal(SubmitStatus.Stale, _registry.BeginUpload(worker, GrantReference.To(grant) with { Term = 0 }).Refusal.Status);
         Assert.Equal(adapter, run.Run.AdapterSha256);
     }
 
     [Fact]
-    public void A_different_second_result_is_a_determinism_violation_that_names_both_workers()
+    public void A_different_second_result_without_a_third_worker_is_said_once_and_fails_the_run_in_the_end()
     {
         var (run, first) = Start(FakePlan.Create(groups: 2, source: new FakePlan(2, 0, 0)));
-        var grant = _registry.TryPull(first, 1).Grants[0];
         var second = _registry.Register("second", 1, 1, Fingerprint);
+        var (grant, again) = GrantTwice(first, second);
         Submit(run, first, grant);
 
-        var verdict = Submit(run, second, grant, outcome => outcome with { LossSum = Math.BitIncrement(outcome.LossSum) });
+        Assert.Equal(SubmitStatus.Stale, Submit(run, second, again, Lie).Status);
+        _time.Advance(TimeSpan.FromMinutes(9));
+        Assert.Equal(RunState.Running, run.Run.State);
+        Assert.Equal(again.Key, Assert.Single(_observer.Of<DisputeWaits>()).Group);
 
-        Assert.Equal(SubmitStatus.Fatal, verdict.Status);
+        _time.Advance(TimeSpan.FromMinutes(2));
         Assert.Equal(RunState.Failed, run.Run.State);
         Assert.Contains("train group 0 of step 0", run.Run.Failure, StringComparison.Ordinal);
         Assert.Contains("first", run.Run.Failure, StringComparison.Ordinal);
         Assert.Contains("second", run.Run.Failure, StringComparison.Ordinal);
         Assert.Single(_journal.Records.OfType<DeterminismViolated>());
+    }
+
+    [Fact]
+    public void A_dispute_waits_for_a_third_worker_while_the_other_groups_go_on()
+    {
+        var plan = FakePlan.Create(groups: 3, source: new FakePlan(3, 0, 0));
+        var (run, first) = Start(plan);
+        var second = _registry.Register("second", 1, 4, Fingerprint);
+        var (grant, again) = GrantTwice(first, second);
+        var silent = _registry.Register("silent", 2, 4, Fingerprint, opensSession: true);
+        Submit(run, first, grant);
+        Submit(run, second, again, Lie);
+
+        // One that has only registered is no third.
+        Assert.Single(_observer.Of<DisputeWaits>());
+        foreach (var other in _registry.TryPull(first, 4).Grants)
+        {
+            Assert.Equal(SubmitStatus.Accepted, Submit(run, first, other).Status);
+        }
+
+        run.Advance();
+        Assert.Equal(again.Key, Assert.Single(run.Run.Undecided).Group);
+        Assert.Empty(_registry.TryPull(first, 4).Grants);
+        _registry.Open(silent);
+        var deciding = Assert.Single(_registry.TryPull(silent, 4).Grants);
+        Assert.Equal(SubmitStatus.Accepted, Submit(run, silent, deciding).Status);
+        Assert.True(second.Gone);
+
+        // Kept in memory only, what had been added is computed once more, the disputed group by its third worker.
+        Complete(run, silent);
+        Assert.Equal(Finish(plan), run.Run.AdapterSha256);
+    }
+
+    [Fact]
+    public void Where_no_other_worker_can_come_a_dispute_of_two_fails_the_run_at_once()
+    {
+        using var registry = new RunRegistry(new EngineOptions { ArbiterWait = TimeSpan.Zero, LeaseDuration = TimeSpan.FromSeconds(10) }, _time);
+        var plan = FakePlan.Create(groups: 2, source: new FakePlan(2, 0, 0));
+        var run = registry.Add(plan, FakePlan.Initial(plan), _journal, _observer);
+        var (first, second) = (registry.Register("first", 0, 1, Fingerprint), registry.Register("second", 1, 1, Fingerprint));
+        run.Advance();
+        var (grant, again) = GrantTwice(first, second, registry);
+        Submit(run, first, grant, registry: registry);
+
+        Assert.Equal(SubmitStatus.Fatal, Submit(run, second, again, Lie, registry: registry).Status);
+        Assert.Contains("start the run again with three workers", run.Run.Failure, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_registration_without_a_session_counts_for_nothing_and_expires()
+    {
+        using var registry = new RunRegistry(new EngineOptions { WorkersToStart = 2 }, _time);
+        var plan = FakePlan.Create();
+        var run = registry.Add(plan, FakePlan.Initial(plan), _journal, _observer);
+        registry.Register("first", 0, 1, Fingerprint);
+        var dead = registry.Register("dead", 1, 1, Fingerprint, opensSession: true);
+        run.Advance();
+        Assert.Equal(RunState.Registering, run.Run.State);
+        Assert.DoesNotContain(_observer.Of<WorkerJoined>(), joined => joined.Worker == "dead");
+
+        _time.Advance(TimeSpan.FromSeconds(11));
+
+        Assert.True(dead.Gone);
+        Assert.Equal("first", Assert.Single(registry.Workers).Name);
+        Assert.Equal(FaultKind.Stale, Assert.Throws<DistTuneException>(() => registry.Open(dead)).Kind);
+        var second = registry.Register("second", 1, 1, Fingerprint, opensSession: true);
+        Assert.Empty(registry.TryPull(second, 1).Grants);
+        registry.Open(second);
+        run.Advance();
+        Assert.Single(registry.TryPull(second, 1).Grants);
+        _time.Advance(TimeSpan.FromSeconds(11));
+        Assert.False(second.Gone);
+    }
+
+    [Fact]
+    public void A_result_of_a_grant_that_a_worker_never_had_is_refused_and_harms_nobody()
+    {
+        var (run, first) = Start(FakePlan.Create(groups: 1, source: new FakePlan(1, 0, 0)));
+        var grant = Assert.Single(_registry.TryPull(first, 1).Grants);
+        var stranger = _registry.Register("stranger", 1, 1, Fingerprint);
+        var held = GrantReference.To(grant);
+
+        foreach (var (worker, reference) in new[] { (stranger, held), (first, held with { Attempt = 2 }), (first, held with { Attempt = 0 }) })
+        {
+            var (upload, refusal) = _registry.BeginUpload(worker, reference);
+            Assert.Null(upload);
+            Assert.Equal(SubmitStatus.Invalid, refusal.Status);
+            Assert.Contains("was never granted", refusal.Reason, StringComparison.Ordinal);
+        }
+
+        for (var i = 0; i < 5; i++)
+        {
+            _registry.ReportFailure(stranger, held, "made up");
+        }
+
+        Assert.Equal(RunState.Running, run.Run.State);
+        Assert.Empty(_registry.TryPull(stranger, 1).Grants);
+        Assert.Equal(SubmitStatus.Accepted, Submit(run, first, grant).Status);
     }
 
     [Theory]
@@ -126,11 +227,10 @@ public sealed class RunExecutionTests : IDisposable
         var (run, first) = Start(plan);
         var second = _registry.Register("second", 1, 4, Fingerprint);
         var third = _registry.Register("third", 2, 4, Fingerprint);
-        var grant = _registry.TryPull(first, 1).Grants[0];
-        Func<GroupOutcome, GroupOutcome> lie = outcome => outcome with { LossSum = Math.BitIncrement(outcome.LossSum) };
-        Assert.Equal(SubmitStatus.Accepted, Submit(run, first, grant, liesFirst ? lie : null).Status);
+        var (grant, again) = GrantTwice(first, second);
+        Assert.Equal(SubmitStatus.Accepted, Submit(run, first, grant, liesFirst ? Lie : null).Status);
 
-        Assert.Equal(SubmitStatus.Stale, Submit(run, second, grant, liesFirst ? null : lie).Status);
+        Assert.Equal(SubmitStatus.Stale, Submit(run, second, again, liesFirst ? null : Lie).Status);
 
         Assert.DoesNotContain(_registry.TryPull(first, 4).Grants, other => other.Key == grant.Key);
         Assert.Equal(SubmitStatus.Stale, Submit(run, first, grant).Status);
@@ -228,7 +328,7 @@ public sealed class RunExecutionTests : IDisposable
         for (var attempt = 1; attempt <= 2; attempt++)
         {
             var grant = _registry.TryPull(worker, 1).Grants[0];
-            using var upload = _registry.BeginUpload(GrantReference.To(grant)).Upload!;
+            using var upload = _registry.BeginUpload(worker, GrantReference.To(grant)).Upload!;
             var outcome = FakeComputer.Compute(grant.Group, run.Adapter, run.Plan.Layout, (offset, part) =>
             {
                 part[5] = offset == run.Plan.Layout.Entries[1].Offset ? float.NaN : part[5];
@@ -341,11 +441,25 @@ public sealed class RunExecutionTests : IDisposable
         }
     }
 
-    private SubmitVerdict Submit(
-        RunExecution run, WorkerSession worker, Grant grant, Func<GroupOutcome, GroupOutcome>? change = null, string? sha256 = null)
+    private static GroupOutcome Lie(GroupOutcome outcome) => outcome with { LossSum = Math.BitIncrement(outcome.LossSum) };
+
+    // The first one's lease ends without progress, so that both may hand in a result.
+    private (Grant First, Grant Second) GrantTwice(WorkerSession first, WorkerSession second, RunRegistry? registry = null)
     {
+        registry ??= _registry;
+        var grant = registry.TryPull(first, 1).Grants[0];
+        _time.Advance(TimeSpan.FromSeconds(11));
+        var again = registry.TryPull(second, 1).Grants[0];
+        Assert.Equal(grant.Key, again.Key);
+        return (grant, again);
+    }
+
+    private SubmitVerdict Submit(
+        RunExecution run, WorkerSession worker, Grant grant, Func<GroupOutcome, GroupOutcome>? change = null, string? sha256 = null, RunRegistry? registry = null)
+    {
+        registry ??= _registry;
         var reference = GrantReference.To(grant);
-        var (upload, refusal) = _registry.BeginUpload(reference);
+        var (upload, refusal) = registry.BeginUpload(worker, reference);
         if (upload is null)
         {
             return refusal;
@@ -354,7 +468,7 @@ public sealed class RunExecutionTests : IDisposable
         using (upload)
         {
             var outcome = FakeComputer.Compute(grant.Group, run.Adapter, run.Plan.Layout, (offset, part) => upload.Write(offset, part));
-            return _registry.Submit(worker, reference, change?.Invoke(outcome) ?? outcome, upload, sha256);
+            return registry.Submit(worker, reference, change?.Invoke(outcome) ?? outcome, upload, sha256);
         }
     }
 }

@@ -188,7 +188,7 @@ public sealed class RunStoreTests : IDisposable
         {
             var grant = Assert.Single(registry.TryPull(worker, 1).Grants);
             var reference = GrantReference.To(grant);
-            using var upload = grant.Group.Kind == GroupKind.Train ? registry.BeginUpload(reference).Upload : null;
+            using var upload = grant.Group.Kind == GroupKind.Train ? registry.BeginUpload(worker, reference).Upload : null;
             var outcome = FakeComputer.Compute(grant.Group, run.Adapter, plan.Layout, (offset, part) => upload!.Write(offset, part));
             Assert.Equal(SubmitStatus.Accepted, registry.Submit(worker, reference, outcome, upload, null).Status);
             computed.Add(grant.Key);

@@ -125,7 +125,7 @@ internal sealed class Simulation : IDisposable
         GradientUpload? upload = null;
         if (grant.Group.Kind == GroupKind.Train)
         {
-            (upload, _) = _registry.BeginUpload(reference);
+            (upload, _) = _registry.BeginUpload(session, reference);
             if (upload is null)
             {
                 return;

@@ -37,11 +37,14 @@ internal sealed class Coordinator
         Join();
     }
 
+    /// <summary>The worker of a name, if it is there.</summary>
+    public WorkerSession? Find(string name) => Workers.Find(worker => worker.Session.Name == name).Session;
+
     /// <summary>A worker stops answering; what it holds.</summary>
-    public List<Grant> TakeHeld(Random random)
+    public List<(string Worker, Grant Grant)> TakeHeld(Random random)
     {
-        var held = Workers[random.Next(Workers.Count)].Held;
-        List<Grant> taken = [.. held];
+        var (session, held) = Workers[random.Next(Workers.Count)];
+        List<(string Worker, Grant Grant)> taken = [.. held.Select(grant => (session.Name, grant))];
         held.Clear();
         return taken;
     }

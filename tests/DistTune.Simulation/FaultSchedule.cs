@@ -27,7 +27,7 @@ internal sealed class FaultSchedule
     private readonly RunPlan _plan;
     private readonly AdapterVersion _initial;
     private readonly FakeTimeProvider _time = new();
-    private readonly List<Grant> _late = [];
+    private readonly List<(string Worker, Grant Grant)> _late = [];
     private readonly Dictionary<GroupKey, string> _acknowledged = [];
     private readonly Dictionary<string, int> _published = new(StringComparer.Ordinal);
     private readonly int _workers;
@@ -159,7 +159,7 @@ internal sealed class FaultSchedule
             Submit(coordinator, session, grant);
             if (_random.Next(4) == 0)
             {
-                _late.Add(grant);
+                _late.Add((session.Name, grant));
             }
         }
 
@@ -168,9 +168,12 @@ internal sealed class FaultSchedule
 
     private void SendLate(Coordinator coordinator)
     {
-        foreach (var grant in _late)
+        foreach (var (name, grant) in _late)
         {
-            Submit(coordinator, coordinator.Workers[_random.Next(coordinator.Workers.Count)].Session, grant);
+            if (coordinator.Find(name) is { } session)
+            {
+                Submit(coordinator, session, grant);
+            }
         }
 
         _late.Clear();
@@ -180,11 +183,15 @@ internal sealed class FaultSchedule
     private void Lie(Coordinator coordinator)
     {
         var run = coordinator.Run.Run;
-        foreach (var grant in _late.Where(late => late.Term == run.Term && run.Stage?.Done.ContainsKey(late.Key) == true).Take(1))
+        foreach (var (name, grant) in _late.Where(late => late.Grant.Term == run.Term && run.Stage?.Done.ContainsKey(late.Grant.Key) == true))
         {
+            if (coordinator.Find(name) is not { } liar)
+            {
+                continue;
+            }
+
             var reference = GrantReference.To(grant);
-            var liar = coordinator.Workers.Select(worker => worker.Session).First(session => session.Name != run.Stage!.Done[grant.Key].Worker);
-            using var upload = grant.Group.Kind == GroupKind.Train ? coordinator.Registry.BeginUpload(reference).Upload : null;
+            using var upload = grant.Group.Kind == GroupKind.Train ? coordinator.Registry.BeginUpload(liar, reference).Upload : null;
             if (coordinator.Run.Adapter.Sha256 != grant.AdapterSha256)
             {
                 return;
@@ -195,6 +202,7 @@ internal sealed class FaultSchedule
             outcome = grant.Group.Kind == GroupKind.Generate ? outcome with { Continuations = [[1]] } : outcome with { LossSum = outcome.LossSum + 1 };
             var verdict = coordinator.Registry.Submit(liar, reference, outcome, upload, null);
             Require(verdict.Status != SubmitStatus.Accepted, "a lie was accepted");
+            break;
         }
 
         coordinator.ReplaceGone();
@@ -207,7 +215,7 @@ internal sealed class FaultSchedule
         GradientUpload? upload = null;
         if (grant.Group.Kind == GroupKind.Train)
         {
-            (upload, _) = coordinator.Registry.BeginUpload(reference);
+            (upload, _) = coordinator.Registry.BeginUpload(session, reference);
             if (upload is null)
             {
                 return;
@@ -277,7 +285,7 @@ internal sealed class FaultSchedule
         foreach (var grant in grants.ToList())
         {
             var reference = GrantReference.To(grant);
-            using var upload = grant.Group.Kind == GroupKind.Train ? stale.Registry.BeginUpload(reference).Upload : null;
+            using var upload = grant.Group.Kind == GroupKind.Train ? stale.Registry.BeginUpload(session, reference).Upload : null;
             if (upload is null && grant.Group.Kind == GroupKind.Train)
             {
                 continue;

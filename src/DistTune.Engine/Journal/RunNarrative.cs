@@ -24,6 +24,11 @@ public static class RunNarrative
         }
 
         yield return Standing(run);
+        foreach (var dispute in run.Undecided)
+        {
+            yield return $"The {dispute.Group} waits for a third worker to decide between {dispute.FirstWorker} and {dispute.SecondWorker}: start another worker. The other groups go on.";
+        }
+
         if (history.Snapshots.Length > 0)
         {
             yield return $"Snapshots in the folder: after step {string.Join(", ", history.Snapshots)}.";
