@@ -24,6 +24,12 @@ public sealed record EngineOptions
     /// <summary>How long two results of one group wait for a third worker to decide; zero where no other worker can come.</summary>
     public TimeSpan ArbiterWait { get; init; } = TimeSpan.FromMinutes(10);
 
+    /// <summary>
+    /// Gradients of a run on disk that are held in memory, however many workers send; the others lie in the spool until it is their turn.
+    /// Adding them up may take one more for each level of the tree.
+    /// </summary>
+    public int VectorsInMemory { get; init; } = 16;
+
     /// <summary>The coordinator's term.</summary>
     public long Term { get; init; } = 1;
 }

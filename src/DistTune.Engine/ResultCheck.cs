@@ -40,12 +40,12 @@ internal static class ResultCheck
             return string.Create(CultureInfo.InvariantCulture, $"the loss sum is {outcome.LossSum}");
         }
 
-        if (upload is null || FlatVector.IndexOfNonFinite(upload.Values) is not (>= 0 and var index))
+        if (upload?.NonFinite is not var (index, value))
         {
             return null;
         }
 
         var entry = layout.Entries.Last(entry => entry.Offset <= index);
-        return string.Create(CultureInfo.InvariantCulture, $"the gradient of {entry.Name} is {upload.Values[index]} at element {index - entry.Offset}");
+        return string.Create(CultureInfo.InvariantCulture, $"the gradient of {entry.Name} is {value} at element {index - entry.Offset}");
     }
 }

@@ -149,7 +149,7 @@ public sealed partial class RunExecution
         RebuildSums();
     }
 
-    // Sums that a result has gone into cannot be undone. The old tree is left to whoever still adds to it.
+    // Sums that a result has gone into cannot be undone.
     private void RebuildSums()
     {
         if (_reduction is null || _run.Stage is not { } stage)
@@ -157,14 +157,11 @@ public sealed partial class RunExecution
             return;
         }
 
+        _reduction.Release();
         _reduction = new ReductionTree(stage.Groups.Length, _pool);
         foreach (var done in stage.Done.Values)
         {
-            if (ReadBack(done) is { } gradient)
-            {
-                _reduction.Add(done.Group.Index, gradient);
-            }
-            else
+            if (!TryAddBack(_reduction, done))
             {
                 Record(new GroupReopened(done.Group, "its gradient is not kept"));
                 _work!.Find(done.Group)!.Done = false;
@@ -172,23 +169,30 @@ public sealed partial class RunExecution
         }
     }
 
-    private float[]? ReadBack(GroupDone done)
+    private bool TryAddBack(ReductionTree reduction, GroupDone done)
     {
-        var gradient = _pool.Rent();
-        if (done.Skipped)
+        var kept = new KeptGradient(done, Plan.Layout.Length, _store);
+        var vector = _pool.TryRent();
+        if (!kept.TryRead(vector))
         {
-            Array.Clear(gradient);
-            return gradient;
+            if (vector is not null)
+            {
+                _pool.Return(vector);
+            }
+
+            return false;
         }
 
-        if (_store is not null && done.Spool is { } place && _store.TryReadSpooled(place, gradient)
-            && ResultDigest.Of(done.Outcome, GradientHash.Of(gradient)) == done.Digest)
+        if (vector is not null)
         {
-            return gradient;
+            reduction.Add(done.Group.Index, vector);
+        }
+        else
+        {
+            reduction.Add(done.Group.Index, kept);
         }
 
-        _pool.Return(gradient);
-        return null;
+        return true;
     }
 
     // NaN or infinity may be the worker's fault or the group's. The same bits a second time mean that it is the group's.
@@ -196,6 +200,7 @@ public sealed partial class RunExecution
     {
         var digest = ResultDigest.Of(outcome, upload?.Sha256 ?? string.Empty);
         ReductionTree? reduction;
+        GroupDone done;
         lock (_gate)
         {
             if (StaleReason(reference) is { } stale)
@@ -224,14 +229,13 @@ public sealed partial class RunExecution
             }
 
             var nothing = new GroupOutcome(0, 0, outcome.TotalTokens, [], outcome.Timings);
-            Record(new GroupDone(reference.Group, reference.Attempt, worker.Name, digest, nothing) { Skipped = true });
+            done = new GroupDone(reference.Group, reference.Attempt, worker.Name, digest, nothing) { Skipped = true };
+            Record(done);
             _work!.Finish(_work.Find(reference.Group)!, worker, reference.Attempt, nothing);
             reduction = _reduction;
         }
 
-        var zeros = _pool.Rent();
-        Array.Clear(zeros);
-        reduction?.Add(reference.Group.Index, zeros);
+        reduction?.Add(reference.Group.Index, new KeptGradient(done, Plan.Layout.Length, _store));
         return new SubmitVerdict(SubmitStatus.Accepted, string.Empty);
     }
 

@@ -49,15 +49,10 @@ public sealed partial class RunExecution
         _span = EngineTelemetry.StartRoot(stage.Kind == StageKind.Train ? "train step" : "evaluate", Plan.RunId, stage.Step);
         foreach (var done in stage.Groups.Where(stage.Done.ContainsKey).Select(key => stage.Done[key]))
         {
-            if (_reduction is { } reduction)
+            if (_reduction is { } reduction && !TryAddBack(reduction, done))
             {
-                if (ReadBack(done) is not { } gradient)
-                {
-                    Record(new GroupReopened(done.Group, "its spooled gradient cannot be read any more"));
-                    continue;
-                }
-
-                reduction.Add(done.Group.Index, gradient);
+                Record(new GroupReopened(done.Group, "its spooled gradient cannot be read any more"));
+                continue;
             }
 
             _work.Find(done.Group)!.Done = true;

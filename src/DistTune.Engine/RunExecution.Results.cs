@@ -190,10 +190,16 @@ public sealed partial class RunExecution
             spec = _work!.Find(reference.Group)!.Spec;
         }
 
-        // Hashing and scanning are the long part and need no state.
+        // Hashing is the long part and needs no state.
         if (ResultCheck.FindFault(spec, outcome, upload) is { } fault)
         {
             return new SubmitVerdict(SubmitStatus.Invalid, fault);
+        }
+
+        // A disk that failed is nobody's result.
+        if (upload?.Spool is { } written)
+        {
+            _store!.Require(written);
         }
 
         if (ResultCheck.FindNonFinite(outcome, upload, Plan.Layout) is { } nonFinite)
@@ -221,6 +227,7 @@ public sealed partial class RunExecution
 
     private SubmitVerdict Take(WorkerSession worker, GrantReference reference, GroupOutcome outcome, GradientUpload? upload, string digest, SpoolPlace? spooled, long accepting)
     {
+        GroupDone done;
         ReductionTree? reduction;
         lock (_gate)
         {
@@ -244,7 +251,8 @@ public sealed partial class RunExecution
                 return new SubmitVerdict(SubmitStatus.Stale, "the result it was compared with is gone");
             }
 
-            Record(new GroupDone(reference.Group, reference.Attempt, worker.Name, digest, outcome) { Spool = spooled });
+            done = new GroupDone(reference.Group, reference.Attempt, worker.Name, digest, outcome) { Spool = spooled };
+            Record(done);
             _work!.Waited(worker, _time.GetElapsedTime(accepting));
             _work.Finish(_work.Find(reference.Group)!, worker, reference.Attempt, outcome);
             reduction = _reduction;
@@ -254,7 +262,14 @@ public sealed partial class RunExecution
 
         if (upload is not null && reduction is not null)
         {
-            reduction.Add(reference.Group.Index, upload.Detach());
+            if (upload.Detach() is { } gradient)
+            {
+                reduction.Add(reference.Group.Index, gradient);
+            }
+            else
+            {
+                reduction.Add(reference.Group.Index, new KeptGradient(done, Plan.Layout.Length, _store));
+            }
         }
 
         return new SubmitVerdict(SubmitStatus.Accepted, string.Empty);

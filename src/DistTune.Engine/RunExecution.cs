@@ -42,7 +42,7 @@ public sealed partial class RunExecution
 
     /// <summary>A run that is kept nowhere: its records begin here.</summary>
     internal RunExecution(RunPlan plan, AdapterVersion adapter, IRunJournal journal, IRunObserver observer, RunHost host)
-        : this(plan, new RunStart(TrainingRun.Empty, adapter, new AdapterOptimizer(plan)), journal, observer, host)
+        : this(plan, new RunStart(TrainingRun.Empty, adapter, new AdapterOptimizer(plan)), journal, observer, host, new BufferPool(plan.Layout))
     {
         Record(new RunOpened(plan.RunId, plan.Hashes, adapter.Sha256) { Settings = plan.Settings });
         Record(new TermBegun(_options.Term));
@@ -50,7 +50,7 @@ public sealed partial class RunExecution
 
     /// <summary>A run on disk: it goes on where its journal stands.</summary>
     internal RunExecution(RunStore store, IRunObserver observer, RunHost host)
-        : this(store.Plan, store.Start, store, observer, host)
+        : this(store.Plan, store.Start, store, observer, host, new BufferPool(store.Plan.Layout, host.Options.VectorsInMemory))
     {
         _store = store;
         if (store.Resumed)
@@ -59,7 +59,7 @@ public sealed partial class RunExecution
         }
     }
 
-    private RunExecution(RunPlan plan, RunStart start, IRunJournal journal, IRunObserver observer, RunHost host)
+    private RunExecution(RunPlan plan, RunStart start, IRunJournal journal, IRunObserver observer, RunHost host, BufferPool pool)
     {
         if (start.Adapter.Values.Length != plan.Layout.Length)
         {
@@ -79,7 +79,7 @@ public sealed partial class RunExecution
         _workers = host.Workers;
         _workAppeared = host.WorkAppeared;
         _shutOut = host.ShutOut;
-        _pool = new BufferPool(plan.Layout);
+        _pool = pool;
     }
 
     /// <summary>What the run was resolved to.</summary>
@@ -93,6 +93,9 @@ public sealed partial class RunExecution
 
     /// <summary>Why the run cannot go on in this process; null while it can.</summary>
     public RunStorageException? Suspension => Volatile.Read(ref _suspended);
+
+    /// <summary>How many flat vectors were ever made: the peak of what gradients and their sums took at once.</summary>
+    internal int VectorsMade => _pool.Created;
 
     /// <summary>Drives the run to its end.</summary>
     /// <exception cref="DistTuneException">The run failed; the message names step, group and worker.</exception>

@@ -159,12 +159,21 @@ public sealed class RunStore : IRunJournal, IDisposable
     /// <summary>A spooled gradient is needed no more.</summary>
     internal void Free(SpoolPlace place) => _spool!.Free(place);
 
-    /// <returns>Whether the bytes of a spooled gradient are there.</returns>
-    internal bool TryReadSpooled(SpoolPlace place, float[] gradient)
+    /// <summary>Whether everything of an upload so far is as it was sent.</summary>
+    /// <exception cref="RunStorageException">The disk failed.</exception>
+    internal void Require(SpoolSlot slot) => Guarded(slot.Require);
+
+    /// <returns>Whether the bytes of a part of a spooled gradient are there.</returns>
+    internal bool TryReadSpooled(SpoolPlace place, long first, Span<float> values)
     {
-        var there = false;
-        Guarded(() => there = _spool!.TryRead(place, gradient));
-        return there;
+        try
+        {
+            return _spool!.TryRead(place, first, values);
+        }
+        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        {
+            throw Fault(fault);
+        }
     }
 
     /// <summary>Makes the reduced gradient of a step that was taken durable; only then may what was spooled for it go.</summary>

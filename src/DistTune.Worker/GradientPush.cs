@@ -31,7 +31,7 @@ internal sealed class GradientPush : IGradientSink, IDisposable
         _call = call;
         _vector = vector;
         _progress = progress;
-        _hash = new GradientHash(vector.Length);
+        _hash = new GradientHash(vector);
         _sending = SendAsync(header);
     }
 
@@ -51,7 +51,7 @@ internal sealed class GradientPush : IGradientSink, IDisposable
         try
         {
             await _sending.ConfigureAwait(false);
-            var sha256 = _vector.Length == 0 ? string.Empty : _hash.Finish(_vector);
+            var sha256 = _vector.Length == 0 ? string.Empty : _hash.Finish();
             var timings = outcome.Timings with { UploadSeconds = Stopwatch.GetElapsedTime(0, _sendTicks).TotalSeconds };
             await _call.RequestStream.WriteAsync(new PushPart { Trailer = TrainingMapping.ToTrailer(outcome with { Timings = timings }, sha256) }).ConfigureAwait(false);
             await _call.RequestStream.CompleteAsync().ConfigureAwait(false);
@@ -83,7 +83,7 @@ internal sealed class GradientPush : IGradientSink, IDisposable
             }
 
             // Here rather than at the end, where the lane waits for it.
-            _hash.Fill(_vector, offset, length);
+            _hash.Fill(offset, length);
         }
     }
 }

@@ -21,6 +21,7 @@ internal sealed class FaultSchedule
     private const int MostRestarts = 8;
     private static readonly RunStoreOptions Keeping = new() { SaveSteps = 2, SaveTotalLimit = 2 };
     private static readonly EngineOptions Options = new() { LeaseDuration = TimeSpan.FromSeconds(10), BackupAfter = TimeSpan.FromSeconds(4) };
+    private readonly EngineOptions _options;
     private readonly Random _random;
     private readonly SimulatedDisk _disk;
     private readonly PlantedBug _bug;
@@ -38,6 +39,8 @@ internal sealed class FaultSchedule
 
     private FaultSchedule(int seed, PlantedBug bug)
     {
+        // All gradients outside of memory, some, or none.
+        _options = Options with { VectorsInMemory = (seed % 3) switch { 0 => 0, 1 => 2, _ => Options.VectorsInMemory } };
         _random = new Random(seed);
         _disk = new SimulatedDisk(_random);
         _bug = bug;
@@ -327,7 +330,7 @@ internal sealed class FaultSchedule
             var store = RunStore.Open(process, _plan, _initial, Keeping, _time);
             Require(store.Found.Term > _highestTerm, $"term {store.Found.Term} was there before");
             _highestTerm = store.Found.Term;
-            return new Coordinator(process, store, Options, _time, _workers);
+            return new Coordinator(process, store, _options, _time, _workers);
         }
         catch (RunStorageException)
         {

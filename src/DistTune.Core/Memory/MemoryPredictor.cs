@@ -27,6 +27,9 @@ public static class MemoryPredictor
     // A coordinator of its own allocates little else, so that its collector looks more rarely and leaves more of them, as measured.
     private const int VersionsOfService = 8;
 
+    // Gradients that a coordinator holds in memory at most, besides one for each level of the tree; others wait in the spool.
+    private const int GradientsInMemory = 16;
+
     /// <summary>The prediction.</summary>
     public static MemoryPrediction Predict(MemoryQuestion question)
     {
@@ -47,7 +50,7 @@ public static class MemoryPredictor
         if (question.WithCoordinator)
         {
             // Gradients on their way, one waiting at each level of the tree, and the last step's, which is written while the next is computed.
-            var gradients = Math.Min(groups, lanes + BitOperations.Log2((uint)groups)) + 1;
+            var gradients = Math.Min(groups, Math.Min(lanes, GradientsInMemory) + BitOperations.Log2((uint)groups)) + 1;
             parts.Add(new("optimizer", 2 * Single * Optimizers.MomentLength(question.Layout, question.Optimizer), question.Optimizer.EightBit ? "two moments in eight bits" : "two moments in fp32"));
             parts.Add(new("gradients", gradients * vector, Text($"{gradients} vectors, on their way or waiting for others")));
             var versions = question.WithWorkers ? Versions : VersionsOfService;

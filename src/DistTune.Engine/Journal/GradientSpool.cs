@@ -63,12 +63,16 @@ internal sealed class GradientSpool : IDisposable
         }
     }
 
+    /// <param name="place">Where the gradient is.</param>
+    /// <param name="first">The first float that is wanted.</param>
+    /// <param name="values">Takes them.</param>
     /// <returns>Whether the bytes are there; whether they are right is for the digest to say.</returns>
-    public bool TryRead(SpoolPlace place, Span<float> gradient)
+    public bool TryRead(SpoolPlace place, long first, Span<float> values)
     {
+        var offset = place.Offset + (first * sizeof(float));
         if (place.Term == _term)
         {
-            return VectorFile.TryRead(_file, place.Offset, gradient);
+            return VectorFile.TryRead(_file, offset, values);
         }
 
         if (!_storage.Exists(PathOf(place.Term)))
@@ -77,7 +81,7 @@ internal sealed class GradientSpool : IDisposable
         }
 
         using var file = _storage.Open(PathOf(place.Term));
-        return VectorFile.TryRead(file, place.Offset, gradient);
+        return VectorFile.TryRead(file, offset, values);
     }
 
     /// <summary>Deletes the files of earlier terms: no record that still counts points into them.</summary>

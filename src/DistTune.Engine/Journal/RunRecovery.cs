@@ -103,7 +103,7 @@ internal sealed class RunRecovery(RunPlan plan, AdapterVersion initial, RunPiece
         {
             var gradient = pool.Rent();
             Array.Clear(gradient);
-            if (!done.Skipped && (done.Spool is not { } place || !pieces.Spool.TryRead(place, gradient)))
+            if (!done.Skipped && (done.Spool is not { } place || !pieces.Spool.TryRead(place, 0, gradient)))
             {
                 return;
             }
