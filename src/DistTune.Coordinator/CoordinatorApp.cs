@@ -14,7 +14,6 @@ internal static class CoordinatorApp
 {
     private const int DefaultHttpPort = 8080;
     private const int DefaultGrpcPort = 8081;
-    private const int MostConnections = 4096;
     private static readonly TimeSpan KeepAlive = TimeSpan.FromSeconds(10);
 
     public static WebApplication Build(WebApplicationBuilder builder, CoordinatorSetup setup)
@@ -24,6 +23,9 @@ internal static class CoordinatorApp
         builder.Services.AddSingleton(setup);
         builder.Services.AddSingleton<CoordinatorExit>();
         builder.Services.AddSingleton<SessionLinks>();
+        builder.Services.AddSingleton<OpenPushes>();
+        builder.Services.AddSingleton<ClientPatience>();
+        builder.Services.AddSingleton<CallLimits>();
         builder.Services.AddSingleton<CoordinatorMetrics>();
         builder.Services.AddSingleton<MemoryTally>();
         builder.Services.AddSingleton<CallerAccess>();
@@ -40,6 +42,7 @@ internal static class CoordinatorApp
         });
 
         var app = builder.Build();
+        app.Use(app.Services.GetRequiredService<CallLimits>().AroundAsync);
         app.MapDefaultEndpoints();
         app.MapGrpcService<TrainingService>();
         app.MapGrpcService<AdminService>();
@@ -50,7 +53,7 @@ internal static class CoordinatorApp
     // without TLS cannot share one.
     private static void Listen(KestrelServerOptions kestrel, IConfiguration configuration, CertificateFiles? tls)
     {
-        kestrel.Limits.MaxConcurrentConnections = MostConnections;
+        CallLimits.Apply(kestrel.Limits);
         if (tls is not null)
         {
             kestrel.ConfigureHttpsDefaults(https => Serve(https, tls));

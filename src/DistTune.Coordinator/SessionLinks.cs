@@ -9,12 +9,14 @@ namespace DistTune.Coordinator;
 /// <summary>The open session streams: how a command reaches a worker.</summary>
 internal sealed class SessionLinks
 {
+    // One a revoked grant: more than that wait only for a worker that does not read them.
+    private const int MostWaiting = 1024;
     private readonly ConcurrentDictionary<string, Channel<SessionCommand>> _links = new(StringComparer.Ordinal);
 
-    /// <summary>Opens the link of a session. Its commands are few and small (one a revoked grant), so they queue without a bound.</summary>
+    /// <summary>Opens the link of a session. Reading ends with an exception when its worker leaves too many commands unread.</summary>
     public ChannelReader<SessionCommand> Open(string sessionId)
     {
-        var link = Channel.CreateUnbounded<SessionCommand>(new UnboundedChannelOptions { SingleReader = true });
+        var link = Channel.CreateBounded<SessionCommand>(new BoundedChannelOptions(MostWaiting) { SingleReader = true });
         _links[sessionId] = link;
         link.Writer.TryWrite(new SessionCommand { Opened = new SessionOpened() });
         return link.Reader;
@@ -37,9 +39,9 @@ internal sealed class SessionLinks
 
     public void Send(string sessionId, SessionCommand command)
     {
-        if (_links.TryGetValue(sessionId, out var link))
+        if (_links.TryGetValue(sessionId, out var link) && !link.Writer.TryWrite(command))
         {
-            link.Writer.TryWrite(command);
+            link.Writer.TryComplete(new ChannelClosedException());
         }
     }
 }

@@ -1,5 +1,6 @@
 using System.Threading.Channels;
 using DistTune.Core;
+using DistTune.Core.Training;
 using DistTune.Engine;
 using DistTune.Protocol;
 using DistTune.Protocol.V1;
@@ -8,7 +9,8 @@ using Grpc.Core;
 namespace DistTune.Coordinator;
 
 /// <summary>The workers' service: the wire on one side, the Engine's registry on the other.</summary>
-internal sealed class TrainingService(RunRegistry registry, SessionLinks links, CoordinatorMetrics metrics, MemoryTally memory, IHostApplicationLifetime lifetime)
+internal sealed class TrainingService(
+    RunRegistry registry, SessionLinks links, OpenPushes pushes, ClientPatience patience, CoordinatorMetrics metrics, MemoryTally memory)
     : Training.TrainingBase
 {
     private const int LongestName = 200;
@@ -38,14 +40,14 @@ internal sealed class TrainingService(RunRegistry registry, SessionLinks links, 
 
     public override async Task Session(IAsyncStreamReader<SessionReport> requestStream, IServerStreamWriter<SessionCommand> responseStream, ServerCallContext context)
     {
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
+        using var stop = patience.Until(context);
         if (!await requestStream.MoveNext(stop.Token))
         {
             return;
         }
 
         var worker = registry.FindWorker(requestStream.Current.SessionId);
-        var sending = SendAsync(links.Open(worker.Id), responseStream, stop.Token);
+        var sending = SendAsync(links.Open(worker.Id), responseStream, context, stop);
         try
         {
             registry.Open(worker);
@@ -73,7 +75,7 @@ internal sealed class TrainingService(RunRegistry registry, SessionLinks links, 
     public override async Task<PullResponse> Pull(PullRequest request, ServerCallContext context)
     {
         var worker = registry.FindWorker(request.SessionId);
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
+        using var stop = patience.Until(context);
         var wait = TimeSpan.FromMilliseconds(Math.Clamp(request.WaitMilliseconds, 0, (int)LongestPull.TotalMilliseconds));
         var answer = await registry.PullAsync(worker, Math.Clamp(request.Slots, 1, worker.Slots), wait, stop.Token);
         foreach (var grant in answer.Grants)
@@ -87,12 +89,7 @@ internal sealed class TrainingService(RunRegistry registry, SessionLinks links, 
     public override async Task GetAdapter(GetAdapterRequest request, IServerStreamWriter<Chunk> responseStream, ServerCallContext context)
     {
         registry.FindWorker(request.SessionId);
-        var adapter = registry.Find(request.RunId).Adapter;
-        if (adapter.Sha256 != request.AdapterSha256)
-        {
-            throw new DistTuneException(FaultKind.Stale, $"The adapter of run {request.RunId} is {adapter.Sha256} now, {request.AdapterSha256} is asked for; pull again.");
-        }
-
+        var adapter = RequireCurrent(request);
         if (request.Offset < 0 || request.Offset > adapter.Values.Length)
         {
             throw new RpcException(new Status(StatusCode.InvalidArgument, $"The offset must be within 0..{adapter.Values.Length}, got {request.Offset}."));
@@ -100,14 +97,16 @@ internal sealed class TrainingService(RunRegistry registry, SessionLinks links, 
 
         foreach (var chunk in VectorChunks.Cut(adapter.Values, request.Offset, adapter.Values.Length - request.Offset))
         {
-            await responseStream.WriteAsync(chunk, context.CancellationToken);
+            // A version that is over is not held for those who take their time.
+            RequireCurrent(request);
+            await patience.WriteAsync(responseStream, chunk, context);
             metrics.Sent(chunk.Data.Length);
         }
     }
 
     public override async Task<PushAck> Push(IAsyncStreamReader<PushPart> requestStream, ServerCallContext context)
     {
-        if (!await requestStream.MoveNext(context.CancellationToken) || requestStream.Current.Header is not { } header)
+        if (!await patience.NextAsync(requestStream, () => false, context.CancellationToken) || requestStream.Current.Header is not { } header)
         {
             throw new RpcException(new Status(StatusCode.InvalidArgument, "A push starts with its header."));
         }
@@ -117,18 +116,42 @@ internal sealed class TrainingService(RunRegistry registry, SessionLinks links, 
         GradientUpload? upload = null;
         if (reference.Group.Kind == Core.Training.GroupKind.Train)
         {
-            (upload, var refusal) = registry.BeginUpload(worker, reference);
+            (upload, var refusal) = header.Resumes ? registry.ResumeUpload(worker, reference) : registry.BeginUpload(worker, reference);
             if (upload is null)
             {
                 return TrainingMapping.ToMessage(refusal);
             }
         }
 
-        using (upload)
+        using var push = pushes.Open(worker, reference, context.CancellationToken);
+        try
         {
-            var verdict = await TakeAsync(requestStream, worker, reference, upload, context.CancellationToken);
-            return TrainingMapping.ToMessage(verdict);
+            return TrainingMapping.ToMessage(await TakeAsync(requestStream, worker, reference, upload, push.Stopped));
         }
+        catch (Exception lost) when (upload is not null && lost is OperationCanceledException or IOException)
+        {
+            registry.KeepHalfSent(worker, reference, upload);
+            upload = null;
+            throw;
+        }
+        finally
+        {
+            upload?.Dispose();
+        }
+    }
+
+    public override async Task<QueryUploadResponse> QueryUpload(QueryUploadRequest request, ServerCallContext context)
+    {
+        var worker = registry.FindWorker(request.SessionId);
+        var reference = TrainingMapping.ToReference(request.Reference);
+        await pushes.EndAsync(worker, reference, context.CancellationToken);
+        var answer = registry.QueryUpload(worker, reference);
+        if (answer.Grant is { } grant)
+        {
+            links.Watch(worker.Id, grant);
+        }
+
+        return TrainingMapping.ToMessage(answer);
     }
 
     public override Task<ReportFailureResponse> ReportFailure(ReportFailureRequest request, ServerCallContext context)
@@ -152,7 +175,8 @@ internal sealed class TrainingService(RunRegistry registry, SessionLinks links, 
     private async Task<SubmitVerdict> TakeAsync(
         IAsyncStreamReader<PushPart> parts, WorkerSession worker, GrantReference reference, GradientUpload? upload, CancellationToken cancellationToken)
     {
-        while (await parts.MoveNext(cancellationToken))
+        // A computer may be silent for long: its session shows that it goes on. Silence without a lease is the end.
+        while (await patience.NextAsync(parts, () => registry.IsLeased(reference), cancellationToken))
         {
             switch (parts.Current.PartCase)
             {
@@ -192,11 +216,29 @@ internal sealed class TrainingService(RunRegistry registry, SessionLinks links, 
         }
     }
 
-    private static async Task SendAsync(ChannelReader<SessionCommand> commands, IServerStreamWriter<SessionCommand> responses, CancellationToken cancellationToken)
+    private AdapterVersion RequireCurrent(GetAdapterRequest request)
     {
-        await foreach (var command in commands.ReadAllAsync(cancellationToken))
+        var adapter = registry.Find(request.RunId).Adapter;
+        return adapter.Sha256 == request.AdapterSha256
+            ? adapter
+            : throw new DistTuneException(FaultKind.Stale, $"The adapter of run {request.RunId} is {adapter.Sha256} now, {request.AdapterSha256} is asked for; pull again.");
+    }
+
+    private async Task SendAsync(
+        ChannelReader<SessionCommand> commands, IServerStreamWriter<SessionCommand> responses, ServerCallContext context, CancellationTokenSource stop)
+    {
+        try
         {
-            await responses.WriteAsync(command, cancellationToken);
+            await foreach (var command in commands.ReadAllAsync(stop.Token))
+            {
+                await patience.WriteAsync(responses, command, context);
+            }
+        }
+        catch (Exception fault) when (fault is RpcException or ChannelClosedException)
+        {
+            // Whoever does not read what it is told is gone, whatever it still sends.
+            context.GetHttpContext().Abort();
+            await stop.CancelAsync();
         }
     }
 }

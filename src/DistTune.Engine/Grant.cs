@@ -45,10 +45,36 @@ public enum SubmitStatus
 
     /// <summary>It contradicts another result or is not finite; the run has failed.</summary>
     Fatal,
+
+    /// <summary>What it resumes is not kept any more: all of it must be sent.</summary>
+    Unknown,
 }
 
 /// <summary>What became of a result, and why.</summary>
 public readonly record struct SubmitVerdict(SubmitStatus Status, string Reason);
+
+/// <summary>What is here of a result whose connection was lost.</summary>
+public enum UploadState
+{
+    /// <summary>Nothing: all of it must be sent.</summary>
+    Unknown,
+
+    /// <summary>Part of it.</summary>
+    Partial,
+
+    /// <summary>The group has its result.</summary>
+    Done,
+
+    /// <summary>It is not wanted any more.</summary>
+    Stale,
+}
+
+/// <summary>What is here of a result whose connection was lost, and how to go on with it.</summary>
+/// <param name="State">What is here.</param>
+/// <param name="Received">The floats that have arrived, in order.</param>
+/// <param name="Grant">The lease to send the rest under; null if it is not wanted.</param>
+/// <param name="Reason">Why it is not wanted.</param>
+public sealed record UploadAnswer(UploadState State, IReadOnlyList<FloatRange> Received, Grant? Grant, string Reason);
 
 /// <summary>Names the grant that a message is about.</summary>
 /// <param name="RunId">The run.</param>

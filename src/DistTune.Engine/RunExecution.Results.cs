@@ -18,8 +18,7 @@ public sealed partial class RunExecution
                 return null;
             }
 
-            grant = new Grant(
-                leased.Work.Spec, stage.AdapterSha256, leased.Lease.Attempt, _options.LeaseDuration, _run.Term, _span?.Id, leased.Lease.Revoked);
+            grant = ToGrant(stage, leased.Work, leased.Lease);
             foreach (var other in leased.Work.Leases.Where(lease => lease.Attempt != leased.Lease.Attempt))
             {
                 _events.Enqueue(new GroupReleased(Plan.RunId, grant.Key, other.Worker.Name, $"overdue; {worker.Name} computes it as well"));
@@ -155,6 +154,7 @@ public sealed partial class RunExecution
                 return;
             }
 
+            _halfSent.DropOld();
             var expired = work.ReleaseExpired();
             foreach (var (group, lease) in expired)
             {
@@ -175,6 +175,9 @@ public sealed partial class RunExecution
             _workAppeared();
         }
     }
+
+    private Grant ToGrant(OpenStage stage, StageWork.GroupWork work, Lease lease) =>
+        new(work.Spec, stage.AdapterSha256, lease.Attempt, _options.LeaseDuration, _run.Term, _span?.Id, lease.Revoked);
 
     private SubmitVerdict SubmitOnce(
         WorkerSession worker, GrantReference reference, GroupOutcome outcome, GradientUpload? upload, string? gradientSha256)

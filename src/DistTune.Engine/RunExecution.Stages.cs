@@ -201,6 +201,7 @@ public sealed partial class RunExecution
         _usualDuration[kind] = work.Slowest;
         _work = null;
         _undecided.Clear();
+        _halfSent.Clear();
         _span?.Stop();
         _span = null;
     }

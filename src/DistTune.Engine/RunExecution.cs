@@ -80,6 +80,7 @@ public sealed partial class RunExecution
         _workAppeared = host.WorkAppeared;
         _shutOut = host.ShutOut;
         _pool = pool;
+        _halfSent = new HalfSentUploads(_time, _options.LeaseDuration, plan.Layout.Length * sizeof(float));
     }
 
     /// <summary>What the run was resolved to.</summary>
@@ -244,6 +245,7 @@ public sealed partial class RunExecution
         Record(new RunFailed(reason));
         _work?.RevokeAll();
         _work = null;
+        _halfSent.Clear();
         _reduction?.Release();
         _reduction = null;
         _span?.SetStatus(ActivityStatusCode.Error, reason);

@@ -279,6 +279,41 @@ public sealed class RunRegistry : IDisposable
         return Find(reference.RunId).BeginUpload(worker, reference);
     }
 
+    /// <summary>
+    /// Says what is here of a result whose worker lost its connection. If it is still wanted, the worker's new session gets a lease, as
+    /// if the group had been granted to it; term and attempt of the reference don't count.
+    /// </summary>
+    public UploadAnswer QueryUpload(WorkerSession worker, GrantReference reference)
+    {
+        ArgumentNullException.ThrowIfNull(worker);
+        ArgumentNullException.ThrowIfNull(reference);
+        return Find(reference.RunId).QueryUpload(worker, reference);
+    }
+
+    /// <summary>Goes on with an upload that was half sent, or says why there is none.</summary>
+    public (GradientUpload? Upload, SubmitVerdict Refusal) ResumeUpload(WorkerSession worker, GrantReference reference)
+    {
+        ArgumentNullException.ThrowIfNull(worker);
+        ArgumentNullException.ThrowIfNull(reference);
+        return Find(reference.RunId).ResumeUpload(worker, reference);
+    }
+
+    /// <summary>Keeps an upload whose connection was lost until its worker is back, for a lease's duration at most.</summary>
+    public void KeepHalfSent(WorkerSession worker, GrantReference reference, GradientUpload upload)
+    {
+        ArgumentNullException.ThrowIfNull(worker);
+        ArgumentNullException.ThrowIfNull(reference);
+        ArgumentNullException.ThrowIfNull(upload);
+        Find(reference.RunId).KeepHalfSent(worker, reference, upload);
+    }
+
+    /// <summary>Whether a grant's lease still runs.</summary>
+    public bool IsLeased(GrantReference reference)
+    {
+        ArgumentNullException.ThrowIfNull(reference);
+        return Find(reference.RunId).IsLeased(reference);
+    }
+
     /// <summary>Takes a result (see <see cref="SubmitStatus"/>). Dispose of <paramref name="upload"/> afterwards, whatever the answer.</summary>
     /// <param name="worker">Who computed it.</param>
     /// <param name="reference">The grant.</param>

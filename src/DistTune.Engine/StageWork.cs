@@ -72,10 +72,14 @@ internal sealed class StageWork
             return null;
         }
 
-        work.Holders.Add(worker.Name);
-        var lease = new Lease(worker, work.Holders.Count, now);
-        work.Leases.Add(lease);
-        return (work, lease);
+        return (work, Lease(work, worker));
+    }
+
+    /// <summary>Leases a group to the worker that has its result and lost its connection; what its earlier session held is void.</summary>
+    public Lease Claim(GroupWork work, WorkerSession worker)
+    {
+        work.Leases.RemoveAll(lease => lease.Worker.Name == worker.Name);
+        return Lease(work, worker);
     }
 
     /// <summary>Whether an idle worker could take a second copy of a group.</summary>
@@ -154,6 +158,14 @@ internal sealed class StageWork
         {
             lease.Revoke();
         }
+    }
+
+    private Lease Lease(GroupWork work, WorkerSession worker)
+    {
+        work.Holders.Add(worker.Name);
+        var lease = new Lease(worker, work.Holders.Count, _time.GetTimestamp());
+        work.Leases.Add(lease);
+        return lease;
     }
 
     // Overdue against what such a group usually takes, so that a slow last group doesn't hold up a step for a whole lease.

@@ -196,9 +196,29 @@ public static class TrainingMapping
             SubmitStatus.Duplicate => V1.PushStatus.Duplicate,
             SubmitStatus.Stale => V1.PushStatus.Stale,
             SubmitStatus.Invalid => V1.PushStatus.Invalid,
+            SubmitStatus.Unknown => V1.PushStatus.Unknown,
             _ => V1.PushStatus.Fatal,
         },
     };
+
+    /// <summary>What is here of a result, as a message.</summary>
+    public static V1.QueryUploadResponse ToMessage(UploadAnswer answer)
+    {
+        ArgumentNullException.ThrowIfNull(answer);
+        return new V1.QueryUploadResponse
+        {
+            State = answer.State switch
+            {
+                UploadState.Unknown => V1.UploadState.Unknown,
+                UploadState.Partial => V1.UploadState.Partial,
+                UploadState.Done => V1.UploadState.Done,
+                _ => V1.UploadState.Stale,
+            },
+            Received = { answer.Received.Select(range => new V1.FloatRange { Start = range.Start, End = range.End }) },
+            Reference = answer.Grant is { } grant ? ToMessage(GrantReference.To(grant)) : null,
+            Reason = answer.Reason,
+        };
+    }
 
     private static V1.GroupKind ToMessage(GroupKind kind) => kind switch
     {

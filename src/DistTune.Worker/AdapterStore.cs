@@ -7,12 +7,15 @@ using Grpc.Core;
 
 namespace DistTune.Worker;
 
-/// <summary>Adapter versions by content: each is fetched once and shared by the lanes. Only the latest of each run is kept.</summary>
+/// <summary>
+/// Adapter versions by content: each is fetched once and shared by the lanes. Only the latest of each run is kept. What has arrived of a
+/// download stays when the connection is lost, and the next one goes on from there.
+/// </summary>
 internal sealed class AdapterStore(CoordinatorClient client)
 {
     private const int Attempts = 3;
     private readonly Lock _gate = new();
-    private readonly Dictionary<string, (string Sha256, Task<AdapterVersion> Version)> _latest = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Download> _latest = new(StringComparer.Ordinal);
 
     /// <summary>The version, fetched if nobody has fetched it yet.</summary>
     /// <param name="sessionId">The worker's session.</param>
@@ -23,26 +26,28 @@ internal sealed class AdapterStore(CoordinatorClient client)
     {
         lock (_gate)
         {
-            if (_latest.TryGetValue(run.RunId, out var known) && known.Sha256 == sha256 && !known.Version.IsFaulted && !known.Version.IsCanceled)
+            if (!_latest.TryGetValue(run.RunId, out var download) || download.Sha256 != sha256)
             {
-                return known.Version;
+                _latest[run.RunId] = download = new Download(sha256, new float[run.LayoutLength]);
             }
 
-            var request = new GetAdapterRequest { SessionId = sessionId, RunId = run.RunId, AdapterSha256 = sha256 };
-            var version = FetchAsync(request, run.LayoutLength, cancellationToken);
-            _latest[run.RunId] = (sha256, version);
-            return version;
+            if (download.Version is null or { IsFaulted: true } or { IsCanceled: true })
+            {
+                download.Version = FetchAsync(new GetAdapterRequest { SessionId = sessionId, RunId = run.RunId, AdapterSha256 = sha256 }, download, cancellationToken);
+            }
+
+            return download.Version;
         }
     }
 
-    private async Task<AdapterVersion> FetchAsync(GetAdapterRequest request, long length, CancellationToken cancellationToken)
+    private async Task<AdapterVersion> FetchAsync(GetAdapterRequest request, Download download, CancellationToken cancellationToken)
     {
-        var values = new float[length];
-        for (var attempt = 1; request.Offset < length; attempt++)
+        for (var attempt = 1; download.Arrived < download.Values.Length; attempt++)
         {
             try
             {
-                await FetchFromAsync(request, values, cancellationToken).ConfigureAwait(false);
+                request.Offset = download.Arrived;
+                await FetchFromAsync(request, download, cancellationToken).ConfigureAwait(false);
             }
             catch (RpcException answer) when (attempt < Attempts && CoordinatorClient.IsTransient(answer) && !cancellationToken.IsCancellationRequested)
             {
@@ -50,28 +55,44 @@ internal sealed class AdapterStore(CoordinatorClient client)
             }
         }
 
-        var version = AdapterHash.Version(values);
-        return version.Sha256 == request.AdapterSha256
-            ? version
-            : throw new DistTuneException(FaultKind.InvalidFile, $"The adapter that arrived has SHA-256 {version.Sha256}, {request.AdapterSha256} was asked for.");
+        var version = AdapterHash.Version(download.Values);
+        if (version.Sha256 != download.Sha256)
+        {
+            download.Arrived = 0;
+            throw new DistTuneException(FaultKind.InvalidFile, $"The adapter that arrived has SHA-256 {version.Sha256}, {download.Sha256} was asked for.");
+        }
+
+        return version;
     }
 
-    private async Task FetchFromAsync(GetAdapterRequest request, float[] values, CancellationToken cancellationToken)
+    private async Task FetchFromAsync(GetAdapterRequest request, Download download, CancellationToken cancellationToken)
     {
         using var call = client.GetAdapter(request, cancellationToken);
         while (await call.ResponseStream.MoveNext(cancellationToken).ConfigureAwait(false))
         {
             var chunk = call.ResponseStream.Current;
             var part = VectorChunks.Open(chunk);
-            if (chunk.Offset != request.Offset || part.Length > values.Length - chunk.Offset)
+            if (chunk.Offset != download.Arrived || part.Length > download.Values.Length - chunk.Offset)
             {
                 throw new DistTuneException(FaultKind.Failed, string.Create(
                     CultureInfo.InvariantCulture,
-                    $"The adapter's chunk at float {chunk.Offset} of {part.Length} floats does not continue at {request.Offset} of {values.Length}."));
+                    $"The adapter's chunk at float {chunk.Offset} of {part.Length} floats does not continue at {download.Arrived} of {download.Values.Length}."));
             }
 
-            part.CopyTo(values.AsSpan((int)chunk.Offset));
-            request.Offset += part.Length;
+            part.CopyTo(download.Values.AsSpan((int)chunk.Offset));
+            download.Arrived += part.Length;
         }
+    }
+
+    private sealed class Download(string sha256, float[] values)
+    {
+        public string Sha256 => sha256;
+
+        public float[] Values => values;
+
+        /// <summary>Floats that are there, from the first.</summary>
+        public int Arrived { get; set; }
+
+        public Task<AdapterVersion>? Version { get; set; }
     }
 }

@@ -94,6 +94,9 @@ internal sealed class CoordinatorClient : IDisposable
     public AsyncClientStreamingCall<PushPart, PushAck> OpenPush(CancellationToken cancellationToken) =>
         _client.Push(new CallOptions(_headers, cancellationToken: cancellationToken));
 
+    public async Task<QueryUploadResponse> QueryUploadAsync(QueryUploadRequest request, CancellationToken cancellationToken) =>
+        await _client.QueryUploadAsync(request, Options(CallTimeout, cancellationToken));
+
     public async Task ReportFailureAsync(ReportFailureRequest request, CancellationToken cancellationToken) =>
         await _client.ReportFailureAsync(request, Options(CallTimeout, cancellationToken));
 

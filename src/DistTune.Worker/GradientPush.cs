@@ -1,89 +1,109 @@
 using System.Diagnostics;
-using System.Threading.Channels;
-using DistTune.Core.Training;
-using DistTune.Engine;
 using DistTune.Protocol;
 using DistTune.Protocol.V1;
 using Grpc.Core;
+using FloatRange = DistTune.Protocol.V1.FloatRange;
 
 namespace DistTune.Worker;
 
 /// <summary>
-/// A group's result on its way to the coordinator. Parts are sent as the computer finishes them, while earlier layers are still in
-/// backward. The flat vector stays here until it is acknowledged; what is queued are ranges of it, so memory is bounded by its length.
+/// Sends a result over one connection. Parts are sent as the computer finishes them, while earlier layers are still in backward; what is
+/// queued are ranges of the result's vector, so memory is bounded by its length.
 /// </summary>
-internal sealed class GradientPush : IGradientSink, IDisposable
+internal sealed class GradientPush(CoordinatorClient client, GroupResult result, string sessionId, int rank)
 {
-    private readonly Channel<(long Offset, int Length)> _finished = Channel.CreateUnbounded<(long, int)>(new UnboundedChannelOptions { SingleReader = true });
-    private readonly AsyncClientStreamingCall<PushPart, PushAck> _call;
-    private readonly Action _progress;
-    private readonly float[] _vector;
-    private readonly GradientHash _hash;
-    private readonly Task _sending;
-    private long _sendTicks;
-
-    /// <param name="call">The push; disposed with this.</param>
-    /// <param name="header">Its first part.</param>
-    /// <param name="vector">A vector of the layout's length whose gaps are zero; empty for groups without a gradient.</param>
-    /// <param name="progress">Called for every sign of progress.</param>
-    public GradientPush(AsyncClientStreamingCall<PushPart, PushAck> call, PushHeader header, float[] vector, Action progress)
+    /// <summary>Sends what is missing and the trailer, and waits for the coordinator's answer.</summary>
+    /// <param name="received">What the coordinator has already, in order; null if it was never sent anything.</param>
+    /// <param name="cancellationToken">Ends the call.</param>
+    public async Task<PushAck> SendAsync(IReadOnlyList<FloatRange>? received, CancellationToken cancellationToken)
     {
-        _call = call;
-        _vector = vector;
-        _progress = progress;
-        _hash = new GradientHash(vector);
-        _sending = SendAsync(header);
-    }
-
-    public void Write(long offset, ReadOnlySpan<float> values)
-    {
-        values.CopyTo(_vector.AsSpan(checked((int)offset), values.Length));
-        _finished.Writer.TryWrite((offset, values.Length));
-        _progress();
-    }
-
-    public void Progress() => _progress();
-
-    /// <summary>Sends what is left and the trailer, and waits for the coordinator's answer.</summary>
-    public async Task<PushAck> CompleteAsync(GroupOutcome outcome)
-    {
-        _finished.Writer.TryComplete();
+        AsyncClientStreamingCall<PushPart, PushAck>? call = null;
         try
         {
-            await _sending.ConfigureAwait(false);
-            var sha256 = _vector.Length == 0 ? string.Empty : _hash.Finish();
-            var timings = outcome.Timings with { UploadSeconds = Stopwatch.GetElapsedTime(0, _sendTicks).TotalSeconds };
-            await _call.RequestStream.WriteAsync(new PushPart { Trailer = TrainingMapping.ToTrailer(outcome with { Timings = timings }, sha256) }).ConfigureAwait(false);
-            await _call.RequestStream.CompleteAsync().ConfigureAwait(false);
+            await foreach (var (offset, length) in result.PartsAsync(cancellationToken))
+            {
+                foreach (var missing in Missing(new FloatRange { Start = offset, End = offset + length }, received ?? []))
+                {
+                    // Opened with the first part: a computer may take long before it has one.
+                    call ??= await OpenAsync(received is not null, cancellationToken);
+                    if (!await TrySendAsync(call, missing))
+                    {
+                        return await call.ResponseAsync;
+                    }
+                }
+            }
+
+            var outcome = await result.Outcome;
+            using var span = WorkerTelemetry.Start("upload", result.TraceParent, TrainingMapping.ToReference(result.Reference), rank);
+            call ??= await OpenAsync(received is not null, cancellationToken);
+            var timings = outcome.Timings with { UploadSeconds = result.UploadSeconds };
+            await TryWriteAsync(call, new PushPart { Trailer = TrainingMapping.ToTrailer(outcome with { Timings = timings }, result.Sha256) }, last: true);
+            return await call.ResponseAsync;
+        }
+        finally
+        {
+            call?.Dispose();
+        }
+    }
+
+    private async Task<AsyncClientStreamingCall<PushPart, PushAck>> OpenAsync(bool resumes, CancellationToken cancellationToken)
+    {
+        var call = client.OpenPush(cancellationToken);
+        await TryWriteAsync(call, new PushPart { Header = new PushHeader { SessionId = sessionId, Reference = result.Reference, Resumes = resumes } });
+        return call;
+    }
+
+    private async Task<bool> TrySendAsync(AsyncClientStreamingCall<PushPart, PushAck> call, FloatRange range)
+    {
+        foreach (var chunk in VectorChunks.Cut(result.Vector, range.Start, range.End - range.Start))
+        {
+            var started = Stopwatch.GetTimestamp();
+            if (!await TryWriteAsync(call, new PushPart { Chunk = chunk }))
+            {
+                return false;
+            }
+
+            result.UploadSeconds += Stopwatch.GetElapsedTime(started).TotalSeconds;
+        }
+
+        return true;
+    }
+
+    /// <returns>False if the coordinator answered before it had everything (a stale group): its answer, or its status, says why.</returns>
+    private static async Task<bool> TryWriteAsync(AsyncClientStreamingCall<PushPart, PushAck> call, PushPart part, bool last = false)
+    {
+        try
+        {
+            await call.RequestStream.WriteAsync(part);
+            if (last)
+            {
+                await call.RequestStream.CompleteAsync();
+            }
+
+            return true;
         }
         catch (Exception fault) when (fault is RpcException or InvalidOperationException)
         {
-            // The coordinator answered before it had everything (a stale group): its answer, or its status, says why.
+            return false;
         }
-
-        return await _call.ResponseAsync.ConfigureAwait(false);
     }
 
-    public void Dispose()
+    private static IEnumerable<FloatRange> Missing(FloatRange part, IReadOnlyList<FloatRange> received)
     {
-        _finished.Writer.TryComplete();
-        _call.Dispose();
-    }
-
-    private async Task SendAsync(PushHeader header)
-    {
-        await _call.RequestStream.WriteAsync(new PushPart { Header = header }).ConfigureAwait(false);
-        await foreach (var (offset, length) in _finished.Reader.ReadAllAsync().ConfigureAwait(false))
+        var start = part.Start;
+        foreach (var range in received.Where(range => range.End > part.Start && range.Start < part.End))
         {
-            foreach (var chunk in VectorChunks.Cut(_vector, offset, length))
+            if (range.Start > start)
             {
-                var started = Stopwatch.GetTimestamp();
-                await _call.RequestStream.WriteAsync(new PushPart { Chunk = chunk }).ConfigureAwait(false);
-                _sendTicks += Stopwatch.GetTimestamp() - started;
+                yield return new FloatRange { Start = start, End = range.Start };
             }
 
-            // Here rather than at the end, where the lane waits for it.
-            _hash.Fill(offset, length);
+            start = range.End;
+        }
+
+        if (start < part.End)
+        {
+            yield return new FloatRange { Start = start, End = part.End };
         }
     }
 }

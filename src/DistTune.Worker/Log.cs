@@ -30,4 +30,7 @@ internal static partial class Log
 
     [LoggerMessage(EventId = 2008, Level = LogLevel.Debug, Message = "The {Group} is no longer wanted.")]
     public static partial void Revoked(this ILogger logger, GroupKey group);
+
+    [LoggerMessage(EventId = 2009, Level = LogLevel.Information, Message = "The result of the {Group} outlived its connection: {Bytes} bytes had arrived, the rest follows.")]
+    public static partial void Resuming(this ILogger logger, GroupKey group, long bytes);
 }

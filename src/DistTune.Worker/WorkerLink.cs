@@ -1,33 +1,31 @@
-using System.Collections.Concurrent;
 using DistTune.Core.Training;
 using DistTune.Engine;
 using DistTune.Protocol;
 using DistTune.Protocol.V1;
 using Grpc.Core;
+using FloatRange = DistTune.Protocol.V1.FloatRange;
 using Grant = DistTune.Protocol.V1.Grant;
 using GroupKind = DistTune.Core.Training.GroupKind;
+using UploadState = DistTune.Protocol.V1.UploadState;
 
 namespace DistTune.Worker;
 
 /// <summary>One registration: the session stream beside the lanes that pull, compute and push.</summary>
 internal sealed class WorkerLink(
-    CoordinatorClient client, IComputerSource computers, IReadOnlyDictionary<string, RunFacts> runs, WorkerOptions options, string sessionId, ILogger logger)
+    CoordinatorClient client, LaneComputers computers, HeldWork held, WorkerOptions options, string sessionId, ILogger logger)
 {
     private static readonly TimeSpan ReportInterval = TimeSpan.FromSeconds(1);
     private const string Done = "done";
     private const int PullWaitMilliseconds = 20_000;
     private readonly SessionProgress _progress = new();
-    private readonly AdapterStore _adapters = new(client);
-    private readonly ConcurrentDictionary<string, ConcurrentBag<float[]>> _vectors = new(StringComparer.Ordinal);
 
     /// <summary>Works until told to leave.</summary>
     /// <param name="drain">Stops pulling; what is held is finished.</param>
-    /// <param name="abort">Gives up what is held.</param>
     /// <exception cref="RpcException">The coordinator is away, or no longer knows this session.</exception>
-    public async Task RunAsync(CancellationToken drain, CancellationToken abort)
+    public async Task RunAsync(CancellationToken drain)
     {
-        using var drained = CancellationTokenSource.CreateLinkedTokenSource(drain, abort);
-        using var ended = CancellationTokenSource.CreateLinkedTokenSource(abort);
+        using var drained = CancellationTokenSource.CreateLinkedTokenSource(drain, held.Abort);
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(held.Abort);
         using var session = client.OpenSession(ended.Token);
         await session.RequestStream.WriteAsync(_progress.TakeReport(sessionId), ended.Token);
         if (!await session.ResponseStream.MoveNext(ended.Token))
@@ -35,7 +33,10 @@ internal sealed class WorkerLink(
             throw new RpcException(new Status(StatusCode.Unavailable, "the coordinator closed the session"));
         }
 
-        var lanes = Task.WhenAll(Enumerable.Range(0, options.Threads).Select(_ => Task.Run(() => RunLaneAsync(drained, ended.Token), CancellationToken.None)));
+        // All of them before anyone pulls: what this worker has computed already must not be granted to it again.
+        var unsent = await ClaimAsync(ended.Token);
+        var lanes = Task.WhenAll(Enumerable.Range(0, options.Threads).Select(
+            lane => Task.Run(() => RunLaneAsync(unsent.ElementAtOrDefault(lane), drained, ended.Token), CancellationToken.None)));
         var commands = ReadCommandsAsync(session.ResponseStream, drained, ended.Token);
         var reports = ReportAsync(session.RequestStream, ended.Token);
         try
@@ -59,8 +60,58 @@ internal sealed class WorkerLink(
         }
     }
 
-    private async Task RunLaneAsync(CancellationTokenSource drained, CancellationToken ended)
+    // What the coordinator does not want any more is given up.
+    private async Task<List<Claim>> ClaimAsync(CancellationToken ended)
     {
+        var claims = new List<Claim>();
+        try
+        {
+            for (var waiting = held.Unsent.Count; waiting > 0 && held.Unsent.TryPeek(out var result); waiting--)
+            {
+                var received = await QueryAsync(result, ended);
+                held.Unsent.TryDequeue(out _);
+                if (received is null)
+                {
+                    await result.DisposeAsync();
+                }
+                else
+                {
+                    claims.Add(new Claim(result, received));
+                }
+            }
+
+            return claims;
+        }
+        catch
+        {
+            claims.ForEach(claim => held.Unsent.Enqueue(claim.Result));
+            throw;
+        }
+    }
+
+    /// <returns>What has arrived of a result, which is sent under the new grant from now on; null if it is not wanted.</returns>
+    private async Task<IReadOnlyList<FloatRange>?> QueryAsync(GroupResult result, CancellationToken ended)
+    {
+        var answer = await client.QueryUploadAsync(new QueryUploadRequest { SessionId = sessionId, Reference = result.Reference }, ended);
+        var group = TrainingMapping.ToReference(result.Reference).Group;
+        if (answer.Reference is null)
+        {
+            logger.ResultRefused(group, answer.State.ToString(), answer.Reason);
+            return null;
+        }
+
+        logger.Resuming(group, answer.Received.Sum(range => range.End - range.Start) * sizeof(float));
+        result.Reference = answer.Reference;
+        return answer.State == UploadState.Partial ? answer.Received : [];
+    }
+
+    private async Task RunLaneAsync(Claim? claim, CancellationTokenSource drained, CancellationToken ended)
+    {
+        if (claim is not null)
+        {
+            await FinishAsync(claim.Result, claim.Received, ended);
+        }
+
         using var pulling = CancellationTokenSource.CreateLinkedTokenSource(drained.Token, ended);
         while (!drained.IsCancellationRequested)
         {
@@ -89,71 +140,102 @@ internal sealed class WorkerLink(
     private async Task ComputeAsync(Grant grant, CancellationToken ended)
     {
         var reference = TrainingMapping.ToReference(grant.Reference);
-        using var wanted = CancellationTokenSource.CreateLinkedTokenSource(ended);
-        _progress.Hold(reference, wanted);
+        AdapterVersion adapter;
+        RunFacts run;
         try
         {
-            var ack = await ComputeAndPushAsync(grant, reference, wanted.Token, ended);
-            if (ack.Status is not (PushStatus.Accepted or PushStatus.Duplicate))
-            {
-                logger.ResultRefused(reference.Group, ack.Status.ToString(), ack.Reason);
-            }
-        }
-        catch (Exception fault) when (wanted.IsCancellationRequested && !ended.IsCancellationRequested && fault is OperationCanceledException or RpcException { StatusCode: StatusCode.Cancelled })
-        {
-            logger.Revoked(reference.Group);
+            run = computers.RunOf(reference);
+            adapter = await held.Adapters.GetAsync(sessionId, run, reference.AdapterSha256, ended);
         }
         catch (RpcException answer) when (answer.StatusCode == StatusCode.Aborted && !ended.IsCancellationRequested)
         {
             // The step went on while the adapter was being fetched; whether the session is still known, the next pull tells.
             logger.ResultRefused(reference.Group, answer.StatusCode.ToString(), answer.Status.Detail);
+            return;
+        }
+        catch (Core.DistTuneException fault)
+        {
+            await ReportFailureAsync(grant.Reference, fault, ended);
+            return;
+        }
+
+        _progress.Moved(reference);
+        var vector = reference.Group.Kind == GroupKind.Train ? held.RentVector(run) : [];
+        var result = new GroupResult(grant, vector, () => _progress.Moved(reference), (sink, wanted) => computers.ComputeAsync(grant, adapter, sink, wanted), held.Abort);
+        await FinishAsync(result, null, ended);
+    }
+
+    /// <summary>Sends a result while it is computed, until it is acknowledged or not wanted; with the connection lost, it is kept.</summary>
+    private async Task FinishAsync(GroupResult result, IReadOnlyList<FloatRange>? received, CancellationToken ended)
+    {
+        var reference = TrainingMapping.ToReference(result.Reference);
+        _progress.Hold(reference, result.Wanted);
+        result.Moved = () => _progress.Moved(reference);
+        var keeps = false;
+        try
+        {
+            using var sending = CancellationTokenSource.CreateLinkedTokenSource(result.Wanted.Token, ended);
+            var ack = await SendAsync(result, received, sending.Token);
+            if (ack.Status is not (PushStatus.Accepted or PushStatus.Duplicate))
+            {
+                logger.ResultRefused(reference.Group, ack.Status.ToString(), ack.Reason);
+            }
+
+            if (reference.Group.Kind == GroupKind.Train && result.Outcome.IsCompleted)
+            {
+                held.Return(reference.RunId, result.Vector);
+            }
+        }
+        catch (Exception fault) when (result.Wanted.IsCancellationRequested && !ended.IsCancellationRequested && fault is OperationCanceledException or RpcException { StatusCode: StatusCode.Cancelled })
+        {
+            logger.Revoked(reference.Group);
+        }
+        catch (RpcException answer) when (answer.StatusCode == StatusCode.Aborted && !ended.IsCancellationRequested)
+        {
+            logger.ResultRefused(reference.Group, answer.StatusCode.ToString(), answer.Status.Detail);
+        }
+        catch (Exception fault) when (!result.Outcome.IsFaulted && (fault is OperationCanceledException || CoordinatorClient.IsLost(fault)))
+        {
+            keeps = !result.Wanted.IsCancellationRequested;
+            throw;
         }
         catch (Exception fault) when (fault is not (OperationCanceledException or RpcException))
         {
-            logger.GroupFailed(reference.Group, fault.Message);
-            await client.ReportFailureAsync(new ReportFailureRequest { SessionId = sessionId, Reference = grant.Reference, Reason = fault.Message }, ended);
+            await ReportFailureAsync(result.Reference, fault, ended);
         }
         finally
         {
             _progress.Release(reference);
+            if (keeps)
+            {
+                held.Unsent.Enqueue(result);
+            }
+            else
+            {
+                await result.DisposeAsync();
+            }
         }
     }
 
-    private async Task<PushAck> ComputeAndPushAsync(Grant grant, GrantReference reference, CancellationToken wanted, CancellationToken ended)
+    private async Task<PushAck> SendAsync(GroupResult result, IReadOnlyList<FloatRange>? received, CancellationToken cancellationToken)
     {
-        var run = runs.TryGetValue(reference.RunId, out var facts)
-            ? facts
-            : throw new Core.DistTuneException(Core.FaultKind.Stale, $"Run {reference.RunId} came after this worker joined.");
-        var adapter = await _adapters.GetAsync(sessionId, run, reference.AdapterSha256, ended);
-        _progress.Moved(reference);
-        var trains = reference.Group.Kind == GroupKind.Train;
-        var vector = trains ? RentVector(run) : [];
-        using var push = new GradientPush(
-            client.OpenPush(wanted), new PushHeader { SessionId = sessionId, Reference = grant.Reference }, vector, () => _progress.Moved(reference));
-        GroupOutcome outcome;
-        using (WorkerTelemetry.Start(trains ? "forward_backward" : "forward", grant.TraceParent, reference, options.Rank))
+        while (true)
         {
-            outcome = await computers.ComputerFor(run).ComputeAsync(TrainingMapping.ToGroup(grant), adapter, push, wanted);
+            // An empty list is of an upload that is not there: it begins like a first one.
+            var resumes = received is { Count: > 0 } ? received : null;
+            var ack = await new GradientPush(client, result, sessionId, options.Rank).SendAsync(resumes, cancellationToken);
+            if (ack.Status != PushStatus.Unknown || (received = await QueryAsync(result, cancellationToken)) is null)
+            {
+                return ack;
+            }
         }
-
-        PushAck ack;
-        using (WorkerTelemetry.Start("upload", grant.TraceParent, reference, options.Rank))
-        {
-            ack = await push.CompleteAsync(outcome);
-        }
-
-        if (trains)
-        {
-            // Only after the answer: until then the transport may still read it.
-            _vectors[run.RunId].Add(vector);
-        }
-
-        return ack;
     }
 
-    // Every group writes the same tensors, so that the gaps of a vector that is used again are still zero.
-    private float[] RentVector(RunFacts run) =>
-        _vectors.GetOrAdd(run.RunId, _ => []).TryTake(out var vector) ? vector : new float[run.LayoutLength];
+    private async Task ReportFailureAsync(GroupReference reference, Exception fault, CancellationToken ended)
+    {
+        logger.GroupFailed(TrainingMapping.ToReference(reference).Group, fault.Message);
+        await client.ReportFailureAsync(new ReportFailureRequest { SessionId = sessionId, Reference = reference, Reason = fault.Message }, ended);
+    }
 
     private async Task ReadCommandsAsync(IAsyncStreamReader<SessionCommand> commands, CancellationTokenSource drained, CancellationToken ended)
     {
@@ -179,4 +261,6 @@ internal sealed class WorkerLink(
             await reports.WriteAsync(_progress.TakeReport(sessionId), ended);
         }
     }
+
+    private sealed record Claim(GroupResult Result, IReadOnlyList<FloatRange> Received);
 }

@@ -80,7 +80,11 @@ internal sealed class WorkerService(
             fingerprint = fingerprint with { Canaries = fingerprint.Canaries.Add(run.RunId, await CanaryAsync(run, stoppingToken)) };
         }
 
-        while (await WorkOnceAsync(runs, fingerprint, stoppingToken))
+        using var abort = new CancellationTokenSource();
+        await using var grace = stoppingToken.UnsafeRegister(_ => abort.CancelAfter(DrainGrace), null);
+        await using var held = new HeldWork(client, abort.Token);
+        var lanes = new LaneComputers(computers, runs, options.Rank);
+        while (await WorkOnceAsync(lanes, held, fingerprint, stoppingToken))
         {
             stoppingToken.ThrowIfCancellationRequested();
         }
@@ -112,7 +116,7 @@ internal sealed class WorkerService(
     }
 
     /// <returns>Whether to join again.</returns>
-    private async Task<bool> WorkOnceAsync(Dictionary<string, RunFacts> runs, WorkerFingerprint fingerprint, CancellationToken stoppingToken)
+    private async Task<bool> WorkOnceAsync(LaneComputers lanes, HeldWork held, WorkerFingerprint fingerprint, CancellationToken stoppingToken)
     {
         var request = new RegisterRequest
         {
@@ -125,12 +129,10 @@ internal sealed class WorkerService(
         _term = registered.Term;
         logger.Joined(options.Name, options.Coordinator, options.Threads);
 
-        using var abort = new CancellationTokenSource();
-        await using var grace = stoppingToken.UnsafeRegister(_ => abort.CancelAfter(DrainGrace), null);
         try
         {
-            var link = new WorkerLink(client, computers, runs, options, registered.SessionId, logger);
-            await link.RunAsync(stoppingToken, abort.Token);
+            var link = new WorkerLink(client, lanes, held, options, registered.SessionId, logger);
+            await link.RunAsync(stoppingToken);
             return false;
         }
         catch (Exception fault) when (!stoppingToken.IsCancellationRequested && CoordinatorClient.IsLost(fault))

@@ -28,7 +28,7 @@ public sealed class ManyUploadsTests : IDisposable
         run.Advance();
 
         var random = new Random(inMemory);
-        var uploads = registry.TryPull(worker, Groups).Grants.Select(grant => new Sending(registry, grant, run.Adapter, layout, random)).ToArray();
+        var uploads = registry.TryPull(worker, Groups).Grants.Select(grant => new Sending(registry, worker, grant, run.Adapter, layout, random)).ToArray();
         Assert.Equal(Groups, uploads.Length);
         var turns = uploads.SelectMany(upload => Enumerable.Repeat(upload, upload.Parts.Count)).ToArray();
         random.Shuffle(turns);
@@ -55,10 +55,10 @@ public sealed class ManyUploadsTests : IDisposable
 
     private sealed class Sending
     {
-        public Sending(RunRegistry registry, Grant grant, AdapterVersion adapter, ParameterLayout layout, Random random)
+        public Sending(RunRegistry registry, WorkerSession worker, Grant grant, AdapterVersion adapter, ParameterLayout layout, Random random)
         {
             Reference = GrantReference.To(grant);
-            Upload = registry.BeginUpload(Reference).Upload!;
+            Upload = registry.BeginUpload(worker, Reference).Upload!;
             Outcome = FakeComputer.Compute(grant.Group, adapter, layout, (offset, part) =>
             {
                 for (var start = 0; start < part.Length;)
