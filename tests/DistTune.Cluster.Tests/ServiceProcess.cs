@@ -11,21 +11,23 @@ internal sealed class ServiceProcess : IAsyncDisposable
     private readonly Process _process;
     private readonly ConcurrentQueue<string> _lines = new();
 
-    public ServiceProcess(string project, IEnumerable<string> arguments, IReadOnlyDictionary<string, string> environment)
+    /// <param name="project">The service.</param>
+    /// <param name="arguments">Its command line.</param>
+    /// <param name="environment">What is set in its environment.</param>
+    /// <param name="networkNamespace">Where it runs; null is this process's own.</param>
+    public ServiceProcess(string project, IEnumerable<string> arguments, IReadOnlyDictionary<string, string> environment, string? networkNamespace = null)
     {
         // Tests and services are built side by side: artifacts/bin/<project>/<configuration>/.
         var folder = new DirectoryInfo(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar));
-        var start = new ProcessStartInfo(Path.Combine(folder.Parent!.Parent!.FullName, project, folder.Name, project))
-        {
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-            UseShellExecute = false,
-        };
-        foreach (var argument in arguments)
-        {
-            start.ArgumentList.Add(argument);
-        }
+        var program = Path.Combine(folder.Parent!.Parent!.FullName, project, folder.Name, project);
 
+        // `ip` becomes the program that it starts, so that its id is the service's.
+        var start = networkNamespace is null
+            ? new ProcessStartInfo(program, arguments)
+            : new ProcessStartInfo("ip", ["netns", "exec", networkNamespace, program, .. arguments]);
+        start.RedirectStandardOutput = true;
+        start.RedirectStandardError = true;
+        start.UseShellExecute = false;
         foreach (var (name, value) in environment)
         {
             start.Environment[name] = value;

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Security.Cryptography;
+using DistTune.Cluster.Tests.Network;
 using DistTune.Core.Formats;
 using DistTune.Engine.Journal;
 
@@ -24,6 +25,10 @@ internal sealed class FaultCluster : IAsyncDisposable
 
     private static readonly Lazy<Task<string>> Faultless = new(RunWithoutFaultsAsync);
     private readonly List<ServiceProcess> _processes = [];
+    private readonly NetworkedRun? _networked;
+
+    /// <param name="network">Joins the processes; null is the loopback. Stays the caller's.</param>
+    public FaultCluster(PacketNetwork? network = null) => _networked = network is null ? null : new NetworkedRun(Run, network);
 
     public SmallRun Run { get; } = new();
 
@@ -39,10 +44,14 @@ internal sealed class FaultCluster : IAsyncDisposable
 
     public ServiceProcess StartCoordinator(params string[] arguments) => StartCoordinatorWith(new Dictionary<string, string>(), arguments);
 
-    public ServiceProcess StartCoordinatorWith(IReadOnlyDictionary<string, string> environment, params string[] arguments) => Kept(ProcessTests.StartCoordinator(
-        Run, Port, environment, [.. Settings, .. OutputFolder is null ? [] : (string[])["--set", $"output_dir={OutputFolder}"], .. arguments]));
+    public ServiceProcess StartCoordinatorWith(IReadOnlyDictionary<string, string> environment, params string[] arguments)
+    {
+        string[] all = [.. Settings, .. OutputFolder is null ? [] : (string[])["--set", $"output_dir={OutputFolder}"], .. arguments];
+        return Kept(_networked?.StartCoordinator(environment, all) ?? ProcessTests.StartCoordinator(Run, Port, environment, all));
+    }
 
-    public ServiceProcess StartWorker(int rank, int? port = null, int threads = 1) => Kept(ProcessTests.StartWorker(port ?? Port, rank, threads, Run.CacheFolder));
+    public ServiceProcess StartWorker(int rank, int? port = null, int threads = 1) =>
+        Kept(_networked?.StartWorker(rank, threads) ?? ProcessTests.StartWorker(port ?? Port, rank, threads, Run.CacheFolder));
 
     /// <summary>Starts workers, and a coordinator that waits for all of them.</summary>
     public (ServiceProcess Coordinator, List<ServiceProcess> Workers) Start(int workers, params string[] arguments)

@@ -5,8 +5,8 @@ using System.Threading.Channels;
 namespace DistTune.Cluster.Tests.Faults;
 
 /// <summary>
-/// A network between a worker and its coordinator, in user space: it delays, narrows, cuts connections, and swallows one direction while
-/// the other goes on. Bytes within a connection keep their order, as TCP promises whatever is lost below it.
+/// A relay between a worker and its coordinator that delays what it carries and resets connections at a moment of the test's choice.
+/// What happens to packets below TCP is <see cref="Network.PacketNetwork"/>'s.
 /// </summary>
 internal sealed class FaultyNetwork : IAsyncDisposable
 {
@@ -16,8 +16,6 @@ internal sealed class FaultyNetwork : IAsyncDisposable
     private readonly Lock _gate = new();
     private readonly List<TcpClient> _open = [];
     private readonly Task _accepting;
-    private volatile bool _swallowsAnswers;
-    private volatile bool _swallowsReports;
 
     public FaultyNetwork(int target)
     {
@@ -30,15 +28,6 @@ internal sealed class FaultyNetwork : IAsyncDisposable
 
     /// <summary>How long every piece is under way.</summary>
     public TimeSpan Delay { get; init; }
-
-    /// <summary>Bytes a second in each direction; 0 is unlimited.</summary>
-    public int BytesPerSecond { get; init; }
-
-    /// <summary>Whether what the coordinator sends is lost, while what the worker sends arrives.</summary>
-    public bool SwallowsAnswers { set => _swallowsAnswers = value; }
-
-    /// <summary>Whether what the worker sends is lost, while what the coordinator sends arrives.</summary>
-    public bool SwallowsReports { set => _swallowsReports = value; }
 
     /// <summary>How many connections were made.</summary>
     public int Connections { get; private set; }
@@ -102,7 +91,7 @@ internal sealed class FaultyNetwork : IAsyncDisposable
         try
         {
             await far.ConnectAsync(IPAddress.Loopback, target, _ended.Token);
-            await Task.WhenAny(CarryAsync(near, far, answers: false), CarryAsync(far, near, answers: true));
+            await Task.WhenAny(CarryAsync(near, far), CarryAsync(far, near));
         }
         catch (Exception fault) when (fault is IOException or SocketException or ObjectDisposedException or OperationCanceledException)
         {
@@ -113,7 +102,7 @@ internal sealed class FaultyNetwork : IAsyncDisposable
         far.Close();
     }
 
-    private async Task CarryAsync(TcpClient from, TcpClient to, bool answers)
+    private async Task CarryAsync(TcpClient from, TcpClient to)
     {
         var underWay = Channel.CreateBounded<(byte[] Piece, long Due)>(64);
         var receiving = ReceiveAsync(from.GetStream(), underWay.Writer);
@@ -126,15 +115,7 @@ internal sealed class FaultyNetwork : IAsyncDisposable
                 await Task.Delay(wait, _ended.Token);
             }
 
-            if (BytesPerSecond > 0)
-            {
-                await Task.Delay(TimeSpan.FromSeconds((double)piece.Length / BytesPerSecond), _ended.Token);
-            }
-
-            if (!(answers ? _swallowsAnswers : _swallowsReports))
-            {
-                await outbound.WriteAsync(piece, _ended.Token);
-            }
+            await outbound.WriteAsync(piece, _ended.Token);
         }
 
         await receiving;
