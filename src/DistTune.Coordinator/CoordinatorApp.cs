@@ -14,7 +14,7 @@ internal static class CoordinatorApp
 {
     private const int DefaultHttpPort = 8080;
     private const int DefaultGrpcPort = 8081;
-    private static readonly TimeSpan KeepAlive = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan KeepAlive = TimeSpan.FromSeconds(5);
 
     public static WebApplication Build(WebApplicationBuilder builder, CoordinatorSetup setup)
     {
@@ -59,7 +59,7 @@ internal static class CoordinatorApp
             kestrel.ConfigureHttpsDefaults(https => Serve(https, tls));
         }
 
-        // A worker whose machine is gone closes nothing; pings find it out.
+        // A worker whose machine or network is gone closes nothing; pings find it out, after twice this time at most.
         kestrel.Limits.Http2.KeepAlivePingDelay = KeepAlive;
         kestrel.Limits.Http2.KeepAlivePingTimeout = KeepAlive;
 

@@ -68,7 +68,7 @@ internal sealed class AdapterStore(CoordinatorClient client)
     private async Task FetchFromAsync(GetAdapterRequest request, Download download, CancellationToken cancellationToken)
     {
         using var call = client.GetAdapter(request, cancellationToken);
-        while (await call.ResponseStream.MoveNext(cancellationToken).ConfigureAwait(false))
+        while (await client.NextAsync(call.ResponseStream, cancellationToken).ConfigureAwait(false))
         {
             var chunk = call.ResponseStream.Current;
             var part = VectorChunks.Open(chunk);

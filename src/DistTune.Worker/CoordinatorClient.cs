@@ -13,8 +13,13 @@ namespace DistTune.Worker;
 internal sealed class CoordinatorClient : IDisposable
 {
     private static readonly TimeSpan CallTimeout = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan KeepAlive = TimeSpan.FromSeconds(10);
+
+    // A network that parts the two closes nothing. After five seconds of silence one asks, after five more one connects again.
+    private static readonly TimeSpan KeepAlive = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(5);
+
+    // Long enough for a chunk of 256 KiB over the slowest line that is worth working over.
+    private static readonly TimeSpan LongestSilence = TimeSpan.FromMinutes(1);
 
     // The channel fails calls at once while it pauses. How often a coordinator that is away is called is for the retry to say.
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(100);
@@ -90,6 +95,21 @@ internal sealed class CoordinatorClient : IDisposable
 
     public AsyncServerStreamingCall<Chunk> GetAdapter(GetAdapterRequest request, CancellationToken cancellationToken) =>
         _client.GetAdapter(request, new CallOptions(_headers, cancellationToken: cancellationToken));
+
+    /// <summary>Waits for the next message of a stream that brings them one after the other; one that falls silent is given up.</summary>
+    public async Task<bool> NextAsync<T>(IAsyncStreamReader<T> stream, CancellationToken cancellationToken)
+    {
+        using var silence = new CancellationTokenSource(LongestSilence, _time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, silence.Token);
+        try
+        {
+            return await stream.MoveNext(either.Token).ConfigureAwait(false);
+        }
+        catch (RpcException answer) when (answer.StatusCode == StatusCode.Cancelled && silence.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+        {
+            throw new RpcException(new Status(StatusCode.DeadlineExceeded, FormattableString.Invariant($"the coordinator sent nothing for {LongestSilence.TotalSeconds} s")));
+        }
+    }
 
     public AsyncClientStreamingCall<PushPart, PushAck> OpenPush(CancellationToken cancellationToken) =>
         _client.Push(new CallOptions(_headers, cancellationToken: cancellationToken));

@@ -31,6 +31,9 @@ internal static partial class Log
     [LoggerMessage(EventId = 2008, Level = LogLevel.Debug, Message = "The {Group} is no longer wanted.")]
     public static partial void Revoked(this ILogger logger, GroupKey group);
 
-    [LoggerMessage(EventId = 2009, Level = LogLevel.Information, Message = "The result of the {Group} outlived its connection: {Bytes} bytes had arrived, the rest follows.")]
+    [LoggerMessage(EventId = 2010, Level = LogLevel.Information, Message = "The result of the {Group} outlived its connection: {Bytes} bytes had arrived, the rest follows.")]
     public static partial void Resuming(this ILogger logger, GroupKey group, long bytes);
+
+    [LoggerMessage(EventId = 2011, Level = LogLevel.Information, Message = "The coordinator did not answer the good-bye ({Reason}).")]
+    public static partial void LeftUnheard(this ILogger logger, string reason);
 }

@@ -51,12 +51,25 @@ internal sealed class WorkerLink(
             await lanes;
             var reason = drain.IsCancellationRequested ? "it was told to stop" : Done;
             logger.Leaving(reason);
-            await client.LeaveAsync(sessionId, reason, ended.Token);
+            await SayGoodbyeAsync(reason, ended.Token);
         }
         finally
         {
             await ended.CancelAsync();
             await Task.WhenAll(lanes, commands, reports).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    // A coordinator that has sent everybody home ends, and its answer may be lost with it: whoever was told to leave leaves all the same.
+    private async Task SayGoodbyeAsync(string reason, CancellationToken ended)
+    {
+        try
+        {
+            await client.LeaveAsync(sessionId, reason, ended);
+        }
+        catch (Exception fault) when (CoordinatorClient.IsLost(fault) && !ended.IsCancellationRequested)
+        {
+            logger.LeftUnheard(fault is RpcException answer ? answer.Status.Detail : fault.Message);
         }
     }
 
