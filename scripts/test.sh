@@ -77,9 +77,9 @@ readonly PEERS="$ARTIFACTS/peers"
 install_peers() {
   mkdir -p "$PEERS"
   local log="$PEERS/install.log"
-  if ! /usr/bin/python3 -c 'import grpc, torch' 2> /dev/null || [ -z "$(command -v promtool)" ]; then
-    say "Installing peers for tests: python3-grpcio python3-torch prometheus libfaketime"
-    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-grpcio python3-torch python3-numpy prometheus libfaketime; } > "$log" 2>&1 ||
+  if ! /usr/bin/python3 -c 'import grpc, torch' 2> /dev/null || [ -z "$(command -v promtool)" ] || [ -z "$(command -v ip)" ]; then
+    say "Installing peers for tests: python3-grpcio python3-torch prometheus libfaketime iproute2"
+    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-grpcio python3-torch python3-numpy prometheus libfaketime iproute2; } > "$log" 2>&1 ||
       say "  could not be installed (${log#"$ROOT"/}); their tests will skip"
   fi
   if [ ! -d "$PEERS/node_modules/@grpc/grpc-js" ]; then

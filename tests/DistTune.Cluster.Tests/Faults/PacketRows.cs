@@ -38,7 +38,7 @@ public sealed class PacketRows
     [Theory]
     [InlineData(1)]
     [InlineData(3)]
-    public Task Slow_network(int workers) => HoldsAsync(workers, "256 KiB/s", new LineFaults { BytesPerSecond = 256 * 1024 });
+    public Task Slow_network(int workers) => HoldsAsync(workers, "256 KiB/s", new LineFaults { BytesPerSecond = 256 * 1024 }, line => line.Queued);
 
     [Theory]
     [InlineData("answers", 2)]

@@ -55,10 +55,11 @@ internal sealed class NetworkNamespace : IDisposable
         var names = Directory.Exists(Folder) ? Directory.EnumerateFiles(Folder, Prefix + "*").Select(path => Path.GetFileName(path)) : [];
         foreach (var name in names.Where(name => !Directory.Exists($"/proc/{name[Prefix.Length..].Split('-')[0]}")).ToList())
         {
-            foreach (var id in Ip("netns", "pids", name).Split('\n', StringSplitOptions.RemoveEmptyEntries))
+            if (Ip("netns", "pids", name).Split('\n', StringSplitOptions.RemoveEmptyEntries) is { Length: > 0 } processes)
             {
-                using var left = Process.GetProcessById(int.Parse(id, CultureInfo.InvariantCulture));
-                left.Kill();
+                // Without asking how it went: one of them may just have ended.
+                using var kill = Process.Start("kill", ["-KILL", .. processes]);
+                kill.WaitForExit();
             }
 
             Ip("netns", "delete", name);

@@ -34,9 +34,10 @@ internal sealed class PacketLine(ulong seed, ulong number)
     private const int QueueBytes = 64 * 1024;
     private volatile LineFaults _faults = LineFaults.None;
     private TimeSpan _free;
-    private TimeSpan _latest;
+    private (TimeSpan Entered, TimeSpan Arrived) _latest;
     private ulong _draws;
     private long _lost;
+    private long _queued;
     private long _doubled;
     private long _overtaken;
 
@@ -46,10 +47,13 @@ internal sealed class PacketLine(ulong seed, ulong number)
     /// <summary>Packets that were lost.</summary>
     public long Lost => Volatile.Read(ref _lost);
 
+    /// <summary>Packets that waited for others before them.</summary>
+    public long Queued => Volatile.Read(ref _queued);
+
     /// <summary>Packets that arrived twice.</summary>
     public long Doubled => Volatile.Read(ref _doubled);
 
-    /// <summary>Packets that a later one overtook.</summary>
+    /// <summary>Packets that overtook an earlier one.</summary>
     public long Overtaken => Volatile.Read(ref _overtaken);
 
     /// <summary>When a packet arrives: never, once or twice. Called by one thread.</summary>
@@ -65,6 +69,7 @@ internal sealed class PacketLine(ulong seed, ulong number)
 
         if (faults.BytesPerSecond > 0)
         {
+            _queued += waiting > TimeSpan.Zero ? 1 : 0;
             _free = entered + waiting + TimeSpan.FromSeconds((double)bytes / faults.BytesPerSecond);
             entered = _free;
         }
@@ -77,15 +82,18 @@ internal sealed class PacketLine(ulong seed, ulong number)
         }
     }
 
-    private TimeSpan Arrival(LineFaults faults, TimeSpan left)
+    private TimeSpan Arrival(LineFaults faults, TimeSpan entered)
     {
-        var arrival = left + faults.Delay + (faults.Jitter * ((2 * Draw()) - 1));
-        if (arrival < _latest)
+        var arrival = entered + faults.Delay + (faults.Jitter * ((2 * Draw()) - 1));
+        if (arrival > _latest.Arrived)
+        {
+            _latest = (entered, arrival);
+        }
+        else if (arrival < _latest.Arrived && entered > _latest.Entered)
         {
             _overtaken++;
         }
 
-        _latest = arrival > _latest ? arrival : _latest;
         return arrival;
     }
 

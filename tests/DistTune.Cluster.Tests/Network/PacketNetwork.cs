@@ -50,7 +50,7 @@ internal sealed class PacketNetwork : IDisposable
     /// <summary>What happened to packets so far, in words.</summary>
     public string Toll => string.Create(
         CultureInfo.InvariantCulture,
-        $"{Lines.Sum(line => line.Lost)} packets lost, {Lines.Sum(line => line.Overtaken)} overtaken, {Lines.Sum(line => line.Doubled)} doubled");
+        $"{Lines.Sum(line => line.Lost)} packets lost, {Lines.Sum(line => line.Queued)} queued, {Lines.Sum(line => line.Overtaken)} overtaking, {Lines.Sum(line => line.Doubled)} doubled");
 
     /// <summary>Every line of the network.</summary>
     public IEnumerable<PacketLine> Lines => _nodes.SelectMany(node => (PacketLine[])[node.Sends, node.Receives]);
