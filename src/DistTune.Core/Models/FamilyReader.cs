@@ -11,7 +11,11 @@ internal static class FamilyReader
         ["silu"] = Activation.Silu,
         ["swish"] = Activation.Silu,
         ["gelu"] = Activation.Gelu,
+        ["gelu_python"] = Activation.Gelu,
         ["gelu_pytorch_tanh"] = Activation.GeluTanh,
+        ["gelu_python_tanh"] = Activation.GeluTanh,
+        ["gelu_accurate"] = Activation.GeluTanh,
+        ["gelu_fast"] = Activation.GeluTanh,
         ["gelu_new"] = Activation.GeluTanh,
         ["relu"] = Activation.Relu,
     };

@@ -6,8 +6,8 @@ internal static class Gemma
     private const int DefaultHeadDimension = 256;
     private const double DefaultQueryScalar = 256;
 
-    /// <summary>Describes a Gemma without its windows.</summary>
-    public static DecoderSpec Read(ConfigReader reader, FamilyTraits own, double? attentionSoftCap, double? logitSoftCap)
+    /// <summary>Describes a Gemma without its windows and without a cap on attention scores.</summary>
+    public static DecoderSpec Read(ConfigReader reader, FamilyTraits own, double? logitSoftCap)
     {
         var attentionBias = reader.Flag("attention_bias", false);
         var spec = FamilyReader.Read(reader, own with
@@ -24,12 +24,11 @@ internal static class Gemma
         {
             EmbeddingScale = Math.Sqrt(spec.HiddenSize),
             AttentionScale = 1 / Math.Sqrt(reader.PositiveNumber("query_pre_attn_scalar", DefaultQueryScalar)),
-            AttentionSoftCap = Cap(reader, "attn_logit_softcapping", attentionSoftCap),
             LogitSoftCap = Cap(reader, "final_logit_softcapping", logitSoftCap),
         };
     }
 
-    // Null switches a cap off; absence leaves it to the family.
-    private static double? Cap(ConfigReader reader, string name, double? otherwise) =>
+    /// <summary>A cap: null switches it off, absence leaves it to the family.</summary>
+    public static double? Cap(ConfigReader reader, string name, double? otherwise) =>
         reader.Mentions(name) ? (reader.Has(name) ? reader.PositiveNumber(name) : null) : otherwise;
 }

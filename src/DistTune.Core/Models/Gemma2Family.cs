@@ -18,7 +18,11 @@ internal sealed class Gemma2Family : IModelFamily
     public DecoderSpec Describe(JsonElement config, string path)
     {
         var reader = new ConfigReader(config, path);
-        var spec = Gemma.Read(reader, new FamilyTraits { Name = "gemma2", MaxPositions = 8192 }, attentionSoftCap: 50, logitSoftCap: 30);
-        return spec with { Windows = WindowReader.Read(reader, spec.LayerCount, WindowReader.Width(reader, DefaultWindow), layer => layer % 2 == 0) };
+        var spec = Gemma.Read(reader, new FamilyTraits { Name = "gemma2", MaxPositions = 8192 }, logitSoftCap: 30);
+        return spec with
+        {
+            AttentionSoftCap = Gemma.Cap(reader, "attn_logit_softcapping", 50),
+            Windows = WindowReader.Read(reader, spec.LayerCount, WindowReader.Width(reader, DefaultWindow), layer => layer % 2 == 0),
+        };
     }
 }

@@ -30,7 +30,8 @@ internal sealed class Gemma3Family : IModelFamily
             LocalTheta = DefaultLocalTheta,
             MaxPositions = 131072,
         };
-        var spec = Gemma.Read(reader, traits, attentionSoftCap: null, logitSoftCap: null);
+        // The configuration has a field for a cap on attention scores, too, but the reference reads it nowhere: heads are normed instead.
+        var spec = Gemma.Read(reader, traits, logitSoftCap: null);
         var pattern = Pattern(reader);
         return spec with
         {

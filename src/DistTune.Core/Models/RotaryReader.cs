@@ -111,8 +111,7 @@ internal sealed class RotaryReader(ConfigReader config, int headDimension, int m
     private LongRotaryScaling ReadLong(ConfigReader section, int dimensions)
     {
         var original = Original(section) ?? maxPositions;
-        // With an original length, the ratio of lengths counts and not a factor that may stand beside it.
-        var factor = Original(section) is null ? section.PositiveNumber("factor", 1) : (double)maxPositions / original;
+        var factor = section.PositiveNumber("factor", (double)maxPositions / original);
         var attention = section.PositiveNumber("attention_factor", factor <= 1 ? 1 : Math.Sqrt(1 + (Math.Log(factor) / Math.Log(original))));
         return new LongRotaryScaling(Factors(section, "short_factor", dimensions), Factors(section, "long_factor", dimensions), original, attention);
     }

@@ -88,6 +88,7 @@ public sealed class FamilyTests
         Assert.Equal((50.0, 30.0, 256), (silent.AttentionSoftCap, silent.LogitSoftCap, silent.HeadDimension));
         Assert.Equal((null, null), (off.AttentionSoftCap, off.LogitSoftCap));
         Assert.True(silent.TiedHead);
+        Assert.Null(Describe("Gemma3ForCausalLM", ("attn_logit_softcapping", 50)).AttentionSoftCap);
         Assert.Equal((10000.0, 1e6), (Describe("Gemma3ForCausalLM").LocalRotary!.Theta, Describe("Gemma3ForCausalLM").Rotary.Theta));
     }
 
@@ -104,6 +105,16 @@ public sealed class FamilyTests
         var read = Assert.IsType<LongRotaryScaling>(spec.Rotary.Scaling);
         Assert.Equal(32, read.OriginalMaxPositions);
         Assert.Equal(Math.Sqrt(1 + (Math.Log(4) / Math.Log(32))), read.AttentionFactor, 1e-12);
+    }
+
+    [Fact]
+    public void A_factor_beside_LongRoPEs_lengths_counts_before_their_ratio()
+    {
+        var scaling = JsonNode.Parse("""{"rope_type":"longrope","factor":8,"short_factor":[1.0,1.5],"long_factor":[2.0,4.0],"original_max_position_embeddings":32}""");
+
+        var spec = Describe("Phi3ForCausalLM", ("rope_parameters", scaling), ("max_position_embeddings", 128));
+
+        Assert.Equal(Math.Sqrt(1 + (Math.Log(8) / Math.Log(32))), Assert.IsType<LongRotaryScaling>(spec.Rotary.Scaling).AttentionFactor, 1e-12);
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using DistTune.Core;
 using DistTune.Core.Formats;
 using DistTune.Core.Merging;
@@ -31,7 +32,7 @@ internal sealed class MergeGolden : IGoldenKind
         try
         {
             var merged = Path.Combine(output.FullName, "merged");
-            ModelMerge.Write(modelFolder, AdapterFolder.Load(AdapterOf(golden.Path)), merged, new MergeOptions { MaxShardBytes = 100_000 }, verify: null, cancellationToken);
+            ModelMerge.Write(modelFolder, AdapterFolder.Load(AdapterOf(golden.Path)), merged, new MergeOptions { MaxShardBytes = 100_000, Type = TypeOf(root) }, verify: null, cancellationToken);
             CompareLogits(merged, Path.Combine(golden.Path, ProbeName), JsonCase.Number(root, "tolerance", "probe_logits_abs"), meter);
         }
         finally
@@ -41,6 +42,10 @@ internal sealed class MergeGolden : IGoldenKind
 
         return Task.CompletedTask;
     }
+
+    // A base that is stored narrower than the reference computed with it is merged as wide as that.
+    private static WeightType? TypeOf(JsonElement root) =>
+        root.TryGetProperty("base_dtype", out var type) && type.ValueEquals("float32") ? WeightType.Float32 : null;
 
     // A start that changed the base is merged as its difference from the original.
     private static string AdapterOf(string folder)
@@ -53,7 +58,7 @@ internal sealed class MergeGolden : IGoldenKind
     {
         using var probe = TensorFile.Open(probePath);
         using var weights = WeightSources.Open(folder);
-        using var model = BaseModel.Load(weights, ModelFamilies.Describe(folder), GoldenModels.PrecisionOf(weights));
+        using var model = BaseModel.Load(weights, GoldenModels.Describe(folder), GoldenModels.PrecisionOf(weights));
         var batch = PaddedBatch.Read(probe);
         var logits = ForwardDetails.Compute(model, batch.Segments).Logits;
         var (adapted, merged) = (batch.Unpad(probe.Floats("logits")), batch.Unpad(probe.Floats("logits_merged")));

@@ -17,13 +17,16 @@ internal static class GoldenModels
     {
         try
         {
-            return ModelFamilies.Describe(folder);
+            return Unbounded(ModelFamilies.Describe(folder));
         }
         catch (DistTuneException fault) when (fault.Kind == FaultKind.Configuration)
         {
             throw new GoldenUnsupportedException(fault.Message);
         }
     }
+
+    /// <summary>The same base without its longest length, which the product holds users to and the reference does not.</summary>
+    public static DecoderSpec Unbounded(DecoderSpec spec) => spec with { MaxPositions = int.MaxValue };
 
     /// <summary>The precision in which a model's matrices are stored.</summary>
     public static BasePrecision PrecisionOf(IWeightSource weights) =>

@@ -81,7 +81,7 @@ internal sealed class ModelGolden : IGoldenKind
                 continue;
             }
 
-            var other = Forward(weights, ModelFamilies.Describe(root, path) with { EndTokens = spec.EndTokens }, batch);
+            var other = Forward(weights, GoldenModels.Unbounded(ModelFamilies.Describe(root, path)) with { EndTokens = spec.EndTokens }, batch);
             meter.Absolute($"logits with {Path.GetFileName(path)}", other.Logits, details.Logits, 0);
         }
     }
