@@ -30,7 +30,7 @@ public sealed class MergedWeights : IWeightSource
         _base = source;
         _adapter = adapter;
         _modules = adapter.Modules.ToFrozenDictionary(module => module.WeightName, StringComparer.Ordinal);
-        _biases = adapter.Modules.Where(module => module.BiasOfB is not null).ToFrozenDictionary(module => $"{module.Name}.bias", StringComparer.Ordinal);
+        _biases = adapter.Modules.Where(module => module.BiasOfB is not null).ToFrozenDictionary(BiasName, StringComparer.Ordinal);
         HeadUntied = tied && Unties(adapter);
         var weights = source.Weights.Where(weight => !(tied && weight.Name == HeadName)).ToList();
         if (HeadUntied)
@@ -133,9 +133,9 @@ public sealed class MergedWeights : IWeightSource
         foreach (var module in _adapter.Modules)
         {
             Check(module.WeightName, module.WeightShape, faults);
-            if (module.BiasOfB is { Length: var length })
+            if (module.BiasOfB is { Length: var length } && Find(BiasName(module)) is not null)
             {
-                Check($"{module.Name}.bias", [length], faults);
+                Check(BiasName(module), [length], faults);
             }
         }
 
@@ -151,7 +151,16 @@ public sealed class MergedWeights : IWeightSource
                 FaultKind.Configuration,
                 $"{_adapter.Origin}: {faults.Count} of its tensors have no place in the base ({string.Join("; ", faults.Take(Shown))}{more}). Use the adapter's own base model.");
         }
+
+        if (_adapter.Modules.Where(module => module.BiasOfB is not null && Find(BiasName(module)) is null).ToArray() is { Length: > 0 } unplaced)
+        {
+            throw new DistTuneException(
+                FaultKind.Configuration,
+                $"{_adapter.Origin} was trained with lora_bias, and {unplaced.Length} of its modules, such as {unplaced[0].Name}, have no bias in the base that this could be added to. Keep adapter and base apart, or train with lora_bias: false.");
+        }
     }
+
+    private static string BiasName(AdaptedModule module) => $"{module.Name}.bias";
 
     private void Check(string name, ImmutableArray<long> shape, List<string> faults)
     {

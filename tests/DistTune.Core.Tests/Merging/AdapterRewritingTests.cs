@@ -69,6 +69,19 @@ public sealed class AdapterRewritingTests
     }
 
     [Fact]
+    public void A_bias_of_B_that_the_base_has_no_bias_for_is_not_merged()
+    {
+        using var folder = new TemporaryFolder();
+        var output = Path.Combine(folder.Path, "merged");
+
+        var fault = Assert.Throws<DistTuneException>(() =>
+            ModelMerge.Write(Golden.Path("models/llama-tiny"), Load("lora-b-bias/adapter_final"), output, new MergeOptions(), null, TestContext.Current.CancellationToken));
+
+        Assert.Contains("trained with lora_bias, and 4 of its modules, such as model.layers.0.self_attn.q_proj, have no bias in the base", fault.Message, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(output));
+    }
+
+    [Fact]
     public void An_adapter_whose_start_changed_the_base_is_not_merged()
     {
         using var folder = new TemporaryFolder();
