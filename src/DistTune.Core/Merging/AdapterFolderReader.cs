@@ -11,7 +11,6 @@ namespace DistTune.Core.Merging;
 /// <summary>Reads an adapter folder of PEFT module by module.</summary>
 internal static class AdapterFolderReader
 {
-    private const string EmbeddingA = ".lora_embedding_A";
     private const string EmbeddingB = ".lora_embedding_B";
     private const string Magnitude = ".lora_magnitude_vector";
     private const string BiasOfB = ".lora_B.bias";
@@ -65,10 +64,10 @@ internal static class AdapterFolderReader
         var alpha = config.PositiveNumber("lora_alpha", 8);
         var rootScale = config.Flag("use_rslora", false);
         var modules = new List<AdaptedModule>();
-        foreach (var name in tensors.Keys.Where(key => key.EndsWith(AdapterLayout.SuffixA, StringComparison.Ordinal) || key.EndsWith(EmbeddingA, StringComparison.Ordinal)).ToArray())
+        foreach (var name in tensors.Keys.Where(key => key.EndsWith(AdapterLayout.SuffixA, StringComparison.Ordinal) || key.EndsWith(AdapterLayout.SuffixEmbeddingA, StringComparison.Ordinal)).ToArray())
         {
-            var isEmbedding = name.EndsWith(EmbeddingA, StringComparison.Ordinal);
-            var module = name[..^(isEmbedding ? EmbeddingA : AdapterLayout.SuffixA).Length];
+            var isEmbedding = name.EndsWith(AdapterLayout.SuffixEmbeddingA, StringComparison.Ordinal);
+            var module = name[..^(isEmbedding ? AdapterLayout.SuffixEmbeddingA : AdapterLayout.SuffixA).Length];
             var a = Take(tensors, name)!;
             var b = Take(tensors, module + (isEmbedding ? EmbeddingB : AdapterLayout.SuffixB))
                 ?? throw FileFault.Of(path, $"'{module}' has the factor A and no B", "Save the adapter again.");

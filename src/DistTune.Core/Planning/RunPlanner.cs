@@ -30,6 +30,7 @@ public static class RunPlanner
         var spec = ModelFamilies.Describe(config.BaseModel);
         using var weights = WeightSources.Open(config.BaseModel);
         ModelFamilies.CheckWeights(spec, weights, config.BaseModel);
+        AdapterLayout.RequireEachTarget(spec, config.Adapter);
         config = config with { Quantization = QuantizedBase.Settle(weights, spec, config.Quantization, config.QuantizationIsSet, config.BaseModel) };
 
         var tokenizer = BaseText.Tokenizer(config.BaseModel);

@@ -18,13 +18,16 @@ public static class AdapterLayout
     /// <summary>Ends the name of the factor that writes the output, [out, rank].</summary>
     public const string SuffixB = ".lora_B.weight";
 
+    /// <summary>Ends the name of an embedding's factor that reads the token, [rank, V].</summary>
+    public const string SuffixEmbeddingA = ".lora_embedding_A";
+
     private const string SuffixMagnitude = ".lora_magnitude_vector";
 
     /// <summary>What PEFT puts between an adapted module's name and that of its own weight.</summary>
     public const string BaseLayer = ".base_layer";
 
     /// <summary>Builds the layout, module by module; or every weight of the base (a tied head once).</summary>
-    /// <exception cref="DistTuneException">A target or a module to save matches nothing, settings contradict each other, or rank or alpha is out of range.</exception>
+    /// <exception cref="DistTuneException">No target matches, a module to save matches nothing, settings contradict each other, or rank or alpha is out of range.</exception>
     public static ParameterLayout Create(DecoderSpec spec, AdapterSettings settings)
     {
         ArgumentNullException.ThrowIfNull(spec);
@@ -36,11 +39,6 @@ public static class AdapterLayout
 
         var targets = Targets(spec, settings).Select(module => module.Name).ToHashSet(StringComparer.Ordinal);
         var saved = SavedModules.Select(spec, settings);
-        if (targets.FirstOrDefault(saved.IsSaved) is { } both)
-        {
-            throw new DistTuneException(FaultKind.Configuration, $"modules_to_save and the targets both name '{both}'. A module is trained whole or by an adapter: drop one of them.");
-        }
-
         return ParameterLayout.Create(BaseModules.Of(spec).SelectMany(module =>
             targets.Contains(module.Name) ? Adapted(module, settings)
             : saved.IsSaved(module.Name) ? saved.Entries(module)
@@ -48,8 +46,20 @@ public static class AdapterLayout
             : Enumerable.Empty<ParameterEntry>()));
     }
 
+    /// <summary>
+    /// Refuses a list of targets of which one matches nothing: what a person wrote is meant. Adapters that others made may list more than
+    /// the base has, as PEFT allows, so the layout itself takes what there is.
+    /// </summary>
+    /// <exception cref="DistTuneException">A target matches no module; the message lists those there are.</exception>
+    public static void RequireEachTarget(DecoderSpec spec, AdapterSettings settings)
+    {
+        ArgumentNullException.ThrowIfNull(spec);
+        ArgumentNullException.ThrowIfNull(settings);
+        TargetSelection.RequireEach(spec, settings);
+    }
+
     /// <summary>The modules that an adapter targets, in module order.</summary>
-    /// <exception cref="DistTuneException">A target matches no module, settings contradict each other, or rank or alpha is out of range.</exception>
+    /// <exception cref="DistTuneException">No target matches a module, settings contradict each other, or rank or alpha is out of range.</exception>
     public static ImmutableArray<BaseModule> Targets(DecoderSpec spec, AdapterSettings settings)
     {
         ArgumentNullException.ThrowIfNull(spec);
@@ -78,7 +88,7 @@ public static class AdapterLayout
         long rank = settings.RankOf(module.Name);
         if (module.Kind == ModuleKind.Embedding)
         {
-            yield return Entry(module, TensorRole.EmbeddingA, ".lora_embedding_A", rank, module.In);
+            yield return Entry(module, TensorRole.EmbeddingA, SuffixEmbeddingA, rank, module.In);
             yield return Entry(module, TensorRole.EmbeddingB, ".lora_embedding_B", module.Out, rank);
             if (settings.Dora)
             {

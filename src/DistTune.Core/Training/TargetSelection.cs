@@ -10,15 +10,32 @@ internal static class TargetSelection
     public static ImmutableArray<BaseModule> Select(DecoderSpec spec, AdapterSettings settings)
     {
         CheckScale(settings);
-        ImmutableArray<BaseModule> candidates = [.. BaseModules.Of(spec).Where(module => module.Kind != ModuleKind.Other)];
+        var candidates = Candidates(spec);
         var named = Named(candidates, spec, settings);
+        var saved = SavedModules.Select(spec, settings);
         ImmutableArray<BaseModule> selected =
         [
-            .. named.Where(module => !ModuleNames.Selects(settings.ExcludeModules, settings.ExcludePattern, module.Name) && IsInLayers(module.Name, settings)),
+            // A module that is named by both is trained whole, as in PEFT.
+            .. named.Where(module => !ModuleNames.Selects(settings.ExcludeModules, settings.ExcludePattern, module.Name) && !saved.IsSaved(module.Name) && IsInLayers(module.Name, settings)),
         ];
         return selected.IsEmpty
-            ? throw Unmatched($"exclude_modules and layers_to_transform leave none of the {named.Length} modules that target_modules names", candidates)
+            ? throw Unmatched($"exclude_modules, modules_to_save and layers_to_transform leave none of the {named.Length} modules that target_modules names", candidates)
             : selected;
+    }
+
+    /// <summary>Refuses a list with an entry that names no module.</summary>
+    public static void RequireEach(DecoderSpec spec, AdapterSettings settings)
+    {
+        if (settings.Kind == AdapterKind.Full || settings.TargetPattern is not null || settings.TargetModules is [AdapterLayout.AllLinear])
+        {
+            return;
+        }
+
+        var candidates = Candidates(spec);
+        if (settings.TargetModules.FirstOrDefault(target => !candidates.Any(module => ModuleNames.IsSuffix(module.Name, target))) is { } unmatched)
+        {
+            throw Unmatched($"target_modules names '{unmatched}', which matches no module", candidates);
+        }
     }
 
     /// <summary>Refuses what a kind of module cannot have.</summary>
@@ -63,16 +80,13 @@ internal static class TargetSelection
             return [.. candidates.Where(module => module.Kind == ModuleKind.Linear && module.Layer < spec.LayerCount)];
         }
 
-        foreach (var target in settings.TargetModules)
-        {
-            if (!candidates.Any(module => ModuleNames.IsSuffix(module.Name, target)))
-            {
-                throw Unmatched($"target_modules names '{target}', which matches no module", candidates);
-            }
-        }
-
-        return [.. candidates.Where(module => settings.TargetModules.Any(target => ModuleNames.IsSuffix(module.Name, target)))];
+        ImmutableArray<BaseModule> listed = [.. candidates.Where(module => settings.TargetModules.Any(target => ModuleNames.IsSuffix(module.Name, target)))];
+        return listed.IsEmpty ? throw Unmatched($"target_modules names {Quoted(settings.TargetModules)}, and no module of the base is called so", candidates) : listed;
     }
+
+    private static string Quoted(IEnumerable<string> names) => string.Join(", ", names.Select(name => $"'{name}'"));
+
+    private static ImmutableArray<BaseModule> Candidates(DecoderSpec spec) => [.. BaseModules.Of(spec).Where(module => module.Kind != ModuleKind.Other)];
 
     // A module that is listed by its whole name is meant, whatever its layer, as in PEFT.
     private static bool IsInLayers(string module, AdapterSettings settings) =>

@@ -70,12 +70,22 @@ public sealed class AdapterKindLayoutTests
         Assert.Equal(3, settings.RankOf("model.layers.0.self_attn.xq_proj"));
     }
 
+    [Fact]
+    public void Create_AModuleIsTargetedAndSaved_ItIsTrainedWhole()
+    {
+        var layout = AdapterLayout.Create(ConfigText.Describe(), Lora("all-linear") with { ModulesToSave = ["mlp.down_proj"] });
+
+        Assert.All(layout.Entries.Where(entry => entry.Module.EndsWith("down_proj", StringComparison.Ordinal)), entry => Assert.Equal(TensorRole.Weight, entry.Role));
+        Assert.Contains(layout.Entries, entry => entry.Name == "base_model.model.model.layers.0.mlp.down_proj.weight");
+        Assert.Contains(layout.Entries, entry => entry.Name == "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight");
+    }
+
     [Theory]
     [InlineData("pattern", "whole name of no module")]
     [InlineData("broken", "not a regular expression")]
     [InlineData("excluded", "leave none of the 2 modules")]
     [InlineData("saved", "modules_to_save names 'heads'")]
-    [InlineData("both", "modules_to_save and the targets both name 'lm_head'")]
+    [InlineData("allSaved", "modules_to_save and layers_to_transform leave none of the 1 modules")]
     [InlineData("embedding", "lora_bias is for linear modules")]
     [InlineData("bias", "use_dora and lora_bias exclude each other")]
     [InlineData("layers", "does not go with the pattern")]
@@ -87,7 +97,7 @@ public sealed class AdapterKindLayoutTests
             "broken" => Lora() with { TargetPattern = "(q_proj" },
             "excluded" => Lora("q_proj") with { ExcludePattern = ".*q_proj" },
             "saved" => Lora("q_proj") with { ModulesToSave = ["heads"] },
-            "both" => Lora("q_proj", "lm_head") with { ModulesToSave = ["lm_head"] },
+            "allSaved" => Lora("lm_head") with { ModulesToSave = ["lm_head"] },
             "embedding" => Lora("q_proj", "embed_tokens") with { BiasOfB = true },
             "bias" => Lora("q_proj") with { Dora = true, BiasOfB = true },
             _ => Lora() with { TargetPattern = ".*q_proj", LayersToTransform = [0] },

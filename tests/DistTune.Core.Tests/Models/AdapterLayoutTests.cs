@@ -33,12 +33,21 @@ public sealed class AdapterLayoutTests
     [InlineData("query")]
     [InlineData("")]
     [InlineData("attn.q_proj")]
-    public void Create_TargetMatchesNothing_ListsWhatThereIs(string target)
+    public void RequireEachTarget_TargetMatchesNothing_ListsWhatThereIs(string target)
     {
-        var error = Assert.Throws<DistTuneException>(() => AdapterLayout.Create(ConfigText.Describe(), Lora("v_proj", target)));
+        var error = Assert.Throws<DistTuneException>(() => AdapterLayout.RequireEachTarget(ConfigText.Describe(), Lora("v_proj", target)));
 
         Assert.Contains($"'{target}'", error.Message, StringComparison.Ordinal);
         Assert.Contains("q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, lm_head", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Create_SomeTargetsMatch_TakesThose()
+    {
+        var spec = ConfigText.Describe();
+
+        Assert.Equal(AdapterLayout.Create(spec, Lora("v_proj")).Entries, AdapterLayout.Create(spec, Lora("v_proj", "query")).Entries);
+        Assert.Contains("'query', 'proj'", Assert.Throws<DistTuneException>(() => AdapterLayout.Create(spec, Lora("query", "proj"))).Message, StringComparison.Ordinal);
     }
 
     [Fact]
