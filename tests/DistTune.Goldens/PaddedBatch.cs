@@ -19,6 +19,14 @@ internal sealed class PaddedBatch
     /// <summary>The rows without their padding.</summary>
     public ImmutableArray<Segment> Segments { get; }
 
+    /// <summary>
+    /// The rows for training, where some rotary kinds go by the longest row computed together: the reference counts padding, so where no
+    /// row is as long as that, one without labels is added.
+    /// </summary>
+    public ImmutableArray<Segment> PaddedSegments => Segments.Any(segment => segment.TokenIds.Length == Width)
+        ? Segments
+        : Segments.Add(new Segment([.. Enumerable.Repeat(0, Width)], [], Segments.Length));
+
     /// <summary>T.</summary>
     public int Width { get; }
 

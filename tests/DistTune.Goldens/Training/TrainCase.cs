@@ -74,7 +74,8 @@ internal sealed class TrainCase(JsonElement root)
             var schedule = root.GetProperty("schedule");
             var options = schedule.TryGetProperty("specific", out var specific) ? specific : default;
             var rate = JsonCase.Number(root, "optimizer", "lr");
-            return ScheduleCase.Read(schedule.GetProperty("name").GetString()!, options, rate, schedule.GetProperty("warmup_steps").GetInt32(), Steps);
+            var total = schedule.TryGetProperty("total_steps", out var planned) && planned.ValueKind == JsonValueKind.Number ? planned.GetInt32() : Steps;
+            return ScheduleCase.Read(schedule.GetProperty("name").GetString()!, options, rate, schedule.GetProperty("warmup_steps").GetInt32(), total);
         }
     }
 

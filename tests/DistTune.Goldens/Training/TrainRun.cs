@@ -43,7 +43,7 @@ internal sealed class TrainRun : IAsyncDisposable
         double lossSum = 0;
         foreach (var batch in microBatches)
         {
-            var (loss, part) = await _runner.TrainAsync(batch.Segments, version, cancellationToken).ConfigureAwait(false);
+            var (loss, part) = await _runner.TrainAsync(batch.PaddedSegments, version, cancellationToken).ConfigureAwait(false);
             lossSum += loss;
             for (var index = 0; index < gradient.Length; index++)
             {
