@@ -1,4 +1,5 @@
 using System.Text.Json;
+using DistTune.Core.Formats;
 using DistTune.Core.Quantization;
 
 namespace DistTune.Goldens.Quantization;
@@ -49,13 +50,15 @@ public sealed class BlockwiseEightBitGolden : IGoldenKind
         meter.Absolute($"{key}/absmax", scales, file.Floats($"{key}/absmax"), 0);
         var restored = new float[values.Length];
         EightBitBlocks.Dequantize(codes, scales, CodeBook.Dynamic, blockSize, restored);
-        if (file.Type($"{key}/dequant") == Core.Formats.WeightType.BFloat16)
-        {
-            restored = Array.ConvertAll(restored, value => BitConverter.UInt32BitsToSingle((BitConverter.SingleToUInt32Bits(value) + 0x7FFF + ((BitConverter.SingleToUInt32Bits(value) >> 16) & 1)) & 0xFFFF0000));
-        }
-
-        meter.Absolute($"{key}/dequant", restored, file.Floats($"{key}/dequant"), 0);
+        meter.Absolute($"{key}/dequant", Array.ConvertAll(restored, value => Rounded(value, file.Type($"{key}/dequant"))), file.Floats($"{key}/dequant"), 0);
     }
+
+    private static float Rounded(float value, WeightType type) => type switch
+    {
+        WeightType.BFloat16 => BitConverter.UInt32BitsToSingle((uint)WeightConversion.ToBFloat16(value) << 16),
+        WeightType.Float16 => (float)(Half)value,
+        _ => value,
+    };
 
     private static void CompareRows(TensorFile file, ErrorMeter meter)
     {

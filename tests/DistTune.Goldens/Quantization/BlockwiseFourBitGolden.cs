@@ -109,7 +109,7 @@ public sealed class BlockwiseFourBitGolden : IGoldenKind
     private static void CompareValues(string key, TensorFile file, FourBitState state, FourBitBytes bytes, ErrorMeter meter)
     {
         var exact = state.Nested is null ? state : state with { Nested = state.Nested with { Offset = file.Floats($"{key}/nested_offset")[0] } };
-        foreach (var (name, type) in (ReadOnlySpan<(string, WeightType)>)[("dequant", WeightType.Float32), ("dequant_bf16", WeightType.BFloat16)])
+        foreach (var name in (ReadOnlySpan<string>)["dequant", "dequant_bf16"])
         {
             if (!file.Has($"{key}/{name}"))
             {
@@ -117,7 +117,7 @@ public sealed class BlockwiseFourBitGolden : IGoldenKind
             }
 
             var expected = file.Floats($"{key}/{name}");
-            var typed = exact with { ValueType = file.Type($"{key}/{name}") == WeightType.BFloat16 ? WeightType.BFloat16 : type };
+            var typed = exact with { ValueType = file.Type($"{key}/{name}") };
             var values = new float[expected.Length];
             FourBitTensor.Dequantize(typed, bytes, 0, values);
             meter.Absolute($"{key}/{name}", values, expected, 0);
