@@ -9,6 +9,8 @@ public sealed class FamilyTests
     [Theory]
     [InlineData("llama3-tiny")]
     [InlineData("llama-linear-rope")]
+    [InlineData("llama-dynamic-rope")]
+    [InlineData("llama-yarn-rope")]
     [InlineData("mistral-tiny")]
     [InlineData("phi3-tiny")]
     [InlineData("phi3-longrope")]

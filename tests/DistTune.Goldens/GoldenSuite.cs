@@ -124,7 +124,7 @@ public static class GoldenSuite
     {
         var name = Path.GetRelativePath(root, golden.Path) + (golden.Part.Length == 0 ? "" : $"#{golden.Part}");
         var outcome = await MeasureAsync(name, kind, golden, cancellationToken).ConfigureAwait(false);
-        SupportLog.Add(golden.Path, outcome);
+        SupportLog.Add(golden, outcome);
         return outcome;
     }
 

@@ -54,11 +54,13 @@ internal static class CaseFeatures
     ];
 
     /// <summary>The features of a case; none for a case that says nothing about support.</summary>
-    public static IReadOnlyList<SupportedFeature> Of(string path)
+    /// <param name="path">Its folder or file.</param>
+    /// <param name="part">Which part of it, if it has several.</param>
+    public static IReadOnlyList<SupportedFeature> Of(string path, string part = "")
     {
-        if (path.EndsWith(".json", StringComparison.Ordinal) && File.Exists(path) && OfNumbers(Read(path)) is { } feature)
+        if (path.EndsWith(".json", StringComparison.Ordinal) && File.Exists(path) && OfFile(Read(path), part) is { Count: > 0 } features)
         {
-            return [feature];
+            return features;
         }
 
         var folder = Directory.Exists(path) ? path : Path.GetDirectoryName(path)!;
@@ -74,10 +76,11 @@ internal static class CaseFeatures
     public static string FourBitBase(string? kind) => $"4-bit {kind?.ToUpperInvariant()} (bitsandbytes)";
 
     // A case in a file of its own, told by what it compares.
-    private static SupportedFeature? OfNumbers(JsonElement root) =>
-        Member(root, "min_8bit_size") is not null ? Adapter(EightBitMoments)
-        : Member(root, "items") is { ValueKind: JsonValueKind.Array } items && items.EnumerateArray().Any(item => Member(item, "error_loftq") is not null) ? Adapter(Loftq)
-        : null;
+    private static IReadOnlyList<SupportedFeature> OfFile(JsonElement root, string part) =>
+        Member(root, "min_8bit_size") is not null ? [Adapter(EightBitMoments)]
+        : Member(root, "items") is { ValueKind: JsonValueKind.Array } items && items.EnumerateArray().Any(item => Member(item, "error_loftq") is not null) ? [Adapter(Loftq)]
+        : part.Length > 0 && Member(root, "tables") is { } tables && Member(tables, part) is { } table && Member(table, "rope_parameters") is not null ? [.. Rotary(table)]
+        : [];
 
     private static IEnumerable<SupportedFeature> OfModel(JsonElement config)
     {
@@ -87,9 +90,9 @@ internal static class CaseFeatures
         }
 
         yield return new(SupportedFeature.Families, FamilyNames.GetValueOrDefault(type, type));
-        foreach (var kind in RotaryKinds(config))
+        foreach (var kind in Rotary(config))
         {
-            yield return new(SupportedFeature.Rotary, kind);
+            yield return kind;
         }
 
         if (config.TryGetProperty("quantization_config", out var quantization))
@@ -101,6 +104,8 @@ internal static class CaseFeatures
             yield return new(SupportedFeature.Bases, stored);
         }
     }
+
+    private static IEnumerable<SupportedFeature> Rotary(JsonElement config) => RotaryKinds(config).Select(kind => new SupportedFeature(SupportedFeature.Rotary, kind));
 
     // One kind, or one for each type of layer.
     private static IEnumerable<string> RotaryKinds(JsonElement config)

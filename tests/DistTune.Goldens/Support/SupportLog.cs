@@ -31,12 +31,13 @@ public static class SupportLog
     private static readonly Lock Gate = new();
 
     /// <summary>Keeps what a golden case showed.</summary>
-    /// <param name="path">The case's folder or file.</param>
+    /// <param name="golden">The case.</param>
     /// <param name="outcome">How it ended.</param>
-    public static void Add(string path, GoldenOutcome outcome)
+    public static void Add(GoldenCase golden, GoldenOutcome outcome)
     {
+        ArgumentNullException.ThrowIfNull(golden);
         ArgumentNullException.ThrowIfNull(outcome);
-        foreach (var feature in CaseFeatures.Of(path))
+        foreach (var feature in CaseFeatures.Of(golden.Path, golden.Part))
         {
             Add(new SupportEntry(feature, Evidence.Reference, outcome.Case, outcome.Outcome == GoldenVerdict.Passed));
         }
