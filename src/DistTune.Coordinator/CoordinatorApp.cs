@@ -65,13 +65,8 @@ internal static class CoordinatorApp
 
         // A lane that computes sends nothing for minutes; the lease, not the transport, decides when that is too long.
         kestrel.Limits.MinRequestBodyDataRate = null;
-        if (configuration.GetSection("Kestrel:Endpoints").GetChildren().Any())
+        if (CoordinatorEndpoints.AreConfigured(configuration))
         {
-            if (tls is not null && configuration["Kestrel:Endpoints:grpc:Url"] is { } address && address.StartsWith("http:", StringComparison.OrdinalIgnoreCase))
-            {
-                throw new DistTuneException(FaultKind.Configuration, $"Certificates are configured, and the gRPC endpoint is {address}, without TLS. Set Kestrel__Endpoints__grpc__Url to an https address.");
-            }
-
             return;
         }
 

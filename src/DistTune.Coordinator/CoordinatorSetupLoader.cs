@@ -16,13 +16,19 @@ internal static class CoordinatorSetupLoader
     /// <summary>Environment variable that names the launch: the same for a coordinator that is started again because it died.</summary>
     private const string Launch = "DISTTUNE_LAUNCH";
 
+    /// <param name="args">The command line.</param>
+    /// <param name="environment">Reads a variable.</param>
+    /// <param name="endpoints">Where the service is going to listen.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="DistTuneException">Something is missing or wrong.</exception>
     public static async Task<CoordinatorSetup> LoadAsync(
-        IReadOnlyList<string> args, Func<string, string?> environment, TimeProvider time, CancellationToken cancellationToken)
+        IReadOnlyList<string> args, Func<string, string?> environment, CoordinatorEndpoints endpoints, TimeProvider time, CancellationToken cancellationToken)
     {
         var token = JoinToken.FromEnvironment(JoinToken.Variable, environment);
         var tickets = JoinToken.TicketsFromEnvironment(environment);
         var tls = CertificateFiles.FromEnvironment(environment);
+        tls?.RequireServer();
         if (token is null && tickets is null && tls is not { HasAuthority: true })
         {
             throw new DistTuneException(
@@ -31,6 +37,9 @@ internal static class CoordinatorSetupLoader
         }
 
         var adminToken = JoinToken.FromEnvironment(JoinToken.AdminVariable, environment);
+        var readerToken = JoinToken.FromEnvironment(JoinToken.ReaderVariable, environment);
+        var takesTokens = (token ?? adminToken ?? readerToken) is not null || tickets is not null;
+        endpoints.Check(tls is not null, takesTokens && !PlaintextTokens.AreAllowed(environment));
         var (path, overrides) = CommandLineOverrides.Parse(args);
         var config = RunConfigLoader.Load(
             ConfigSource.FromFile(path),
@@ -49,7 +58,7 @@ internal static class CoordinatorSetupLoader
         var coordinated = new CoordinatedRun(run.Plan, run.InitialAdapter, new FolderOutputs(files)) { LoggingSteps = config.LoggingSteps, Store = store };
         return new CoordinatorSetup([coordinated], token, adminToken, engine)
         {
-            ReaderToken = JoinToken.FromEnvironment(JoinToken.ReaderVariable, environment),
+            ReaderToken = readerToken,
             Tickets = tickets,
             Tls = tls,
             WorkersExpected = config.Distributed.Workers ?? 0,

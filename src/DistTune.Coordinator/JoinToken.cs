@@ -35,36 +35,12 @@ internal sealed class JoinToken
     /// <summary>Reads a token from the variable, or from the file that the variable with <c>_FILE</c> names.</summary>
     /// <exception cref="DistTuneException">The file cannot be read or is empty.</exception>
     public static JoinToken? FromEnvironment(string variable, Func<string, string?> read) =>
-        Secret(variable, read) is { } secret ? new JoinToken(secret) : null;
+        SecretVariable.Read(variable, read) is { } secret ? new JoinToken(secret) : null;
 
     /// <summary>Reads the key that signs tickets, if there is one.</summary>
     /// <exception cref="DistTuneException">The file cannot be read, the key is too short, or the run has no name.</exception>
     public static AccessTicket? TicketsFromEnvironment(Func<string, string?> read) =>
-        Secret(KeyVariable, read) is { } key ? new AccessTicket(key, read(RunVariable) ?? "") : null;
-
-    private static string? Secret(string variable, Func<string, string?> read)
-    {
-        if (read(variable) is { Length: > 0 } secret)
-        {
-            return secret;
-        }
-
-        if (read(variable + "_FILE") is not { Length: > 0 } path)
-        {
-            return null;
-        }
-
-        try
-        {
-            return File.ReadAllText(path).Trim() is { Length: > 0 } text
-                ? text
-                : throw new DistTuneException(FaultKind.Configuration, $"The token file '{path}' is empty. Write the run's join token into it.");
-        }
-        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
-        {
-            throw new DistTuneException(FaultKind.Configuration, $"The token file '{path}' that {variable}_FILE names cannot be read: {fault.Message}", fault);
-        }
-    }
+        SecretVariable.Read(KeyVariable, read) is { } key ? new AccessTicket(key, read(RunVariable) ?? "") : null;
 
     /// <summary>Whether an <c>authorization</c> header presents this token; takes the same time for any wrong one.</summary>
     public bool IsPresentedBy(string? header)

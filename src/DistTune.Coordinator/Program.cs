@@ -4,8 +4,10 @@ using DistTune.Engine.Storage;
 
 try
 {
-    var setup = await CoordinatorSetupLoader.LoadAsync(args, Environment.GetEnvironmentVariable, TimeProvider.System, CancellationToken.None);
-    await using var app = CoordinatorApp.Build(WebApplication.CreateBuilder(), setup);
+    var builder = WebApplication.CreateBuilder();
+    var endpoints = CoordinatorEndpoints.Of(builder.Configuration);
+    var setup = await CoordinatorSetupLoader.LoadAsync(args, Environment.GetEnvironmentVariable, endpoints, TimeProvider.System, CancellationToken.None);
+    await using var app = CoordinatorApp.Build(builder, setup);
     var exit = app.Services.GetRequiredService<CoordinatorExit>();
     await app.RunAsync();
     return exit.Code;

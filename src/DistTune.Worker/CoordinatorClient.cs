@@ -46,6 +46,9 @@ internal sealed class CoordinatorClient : IDisposable
                 ConnectTimeout = ConnectTimeout,
                 KeepAlivePingDelay = KeepAlive,
                 KeepAlivePingTimeout = KeepAlive,
+
+                // Through a proxy only inside of TLS: it would read the token, and even a call to this machine would go there.
+                UseProxy = options.Coordinator.Scheme == Uri.UriSchemeHttps,
                 SslOptions = Tls(options),
             },
         });

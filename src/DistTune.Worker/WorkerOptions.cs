@@ -36,6 +36,7 @@ internal sealed record WorkerOptions(Uri Coordinator, string? Token, string Name
         var address = ReadAddress(read, faults);
         var tls = ReadTls(read, address, faults);
         var token = ReadToken(read, tls?.Certificate is not null, faults);
+        CheckThatNobodyOverhears(read, address, token, faults);
         var rank = ReadNumber(read, "DISTTUNE_WORKER_RANK", 0, 0, int.MaxValue, faults);
         var threads = ReadNumber(read, "DISTTUNE_THREADS", cores, 1, MostThreads, faults);
         var name = read("DISTTUNE_WORKER_NAME") is { Length: > 0 } given ? given : string.Create(CultureInfo.InvariantCulture, $"worker-{rank}");
@@ -87,37 +88,36 @@ internal sealed record WorkerOptions(Uri Coordinator, string? Token, string Name
 
     private static string? ReadToken(Func<string, string?> read, bool hasCertificate, List<string> faults)
     {
-        if (read("DISTTUNE_TOKEN") is { Length: > 0 } token)
-        {
-            return token;
-        }
-
-        if (read("DISTTUNE_TOKEN_FILE") is not { Length: > 0 } path)
-        {
-            if (hasCertificate)
-            {
-                return null;
-            }
-
-            faults.Add("The worker has no join token. Set DISTTUNE_TOKEN or DISTTUNE_TOKEN_FILE to what the coordinator was started with.");
-            return null;
-        }
-
         try
         {
-            if (File.ReadAllText(path).Trim() is { Length: > 0 } text)
+            var token = SecretVariable.Read("DISTTUNE_TOKEN", read);
+            if (token is null && !hasCertificate)
             {
-                return text;
+                faults.Add("The worker has no join token. Set DISTTUNE_TOKEN or DISTTUNE_TOKEN_FILE to what the coordinator was started with.");
             }
 
-            faults.Add($"The token file '{path}' is empty. Write the run's join token into it.");
+            return token;
         }
-        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        catch (DistTuneException fault)
         {
-            faults.Add($"The token file '{path}' that DISTTUNE_TOKEN_FILE names cannot be read: {fault.Message}");
+            faults.Add(fault.Message);
+            return null;
         }
+    }
 
-        return null;
+    private static void CheckThatNobodyOverhears(Func<string, string?> read, Uri? address, string? token, List<string> faults)
+    {
+        try
+        {
+            if (!PlaintextTokens.AreAllowed(read) && token is not null && address is { Scheme: "http" } && !PlaintextTokens.IsThisMachine(address.DnsSafeHost))
+            {
+                faults.Add($"The coordinator's address is {address}, without TLS: whoever is on the way could read the join token. {PlaintextTokens.Cure}");
+            }
+        }
+        catch (DistTuneException fault)
+        {
+            faults.Add(fault.Message);
+        }
     }
 
     private static int ReadNumber(Func<string, string?> read, string name, int fallback, int least, int most, List<string> faults)

@@ -165,6 +165,28 @@ public sealed class AccessTests : IDisposable
     }
 
     [Fact]
+    public void Files_that_are_renewed_behind_links_as_Kubernetes_does_it_are_taken()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "Links need a privilege there.");
+        Certificates("first");
+        Certificates("second");
+        var mount = Directory.CreateDirectory(Path.Combine(_folder, "mount")).FullName;
+        Directory.CreateSymbolicLink(Path.Combine(mount, "..data"), Path.Combine(_folder, "first"));
+        foreach (var name in (string[])["ca.pem", "worker.pem", "worker-key.pem"])
+        {
+            File.CreateSymbolicLink(Path.Combine(mount, name), Path.Combine("..data", name));
+        }
+
+        var files = Files("mount", "worker");
+        var before = files.Certificate!.Thumbprint;
+        Directory.Delete(Path.Combine(mount, "..data"));
+        Directory.CreateSymbolicLink(Path.Combine(mount, "..data"), Path.Combine(_folder, "second"));
+
+        Assert.NotEqual(before, files.Certificate!.Thumbprint);
+        Assert.Equal(Files("second", "worker").Certificate!.Thumbprint, files.Certificate!.Thumbprint);
+    }
+
+    [Fact]
     public async Task Messages_that_are_too_large_or_hold_too_much_are_refused()
     {
         await using var cluster = new LocalCluster();

@@ -188,7 +188,7 @@ public sealed class WireTests
     public async Task The_coordinator_does_not_start_without_a_token()
     {
         var fault = await Assert.ThrowsAsync<DistTuneException>(
-            () => CoordinatorSetupLoader.LoadAsync(["run.yaml"], _ => null, TimeProvider.System, TestContext.Current.CancellationToken));
+            () => CoordinatorSetupLoader.LoadAsync(["run.yaml"], _ => null, new CoordinatorEndpoints([]), TimeProvider.System, TestContext.Current.CancellationToken));
 
         Assert.Equal(FaultKind.Configuration, fault.Kind);
         Assert.Contains("DISTTUNE_TOKEN", fault.Message, StringComparison.Ordinal);

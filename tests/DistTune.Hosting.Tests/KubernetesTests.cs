@@ -1,4 +1,5 @@
 using System.Globalization;
+using YamlDotNet.RepresentationModel;
 
 namespace DistTune.Hosting.Tests;
 
@@ -61,17 +62,38 @@ public sealed class KubernetesTests
     }
 
     [Fact]
-    public async Task Workers_find_the_coordinators_service_and_both_the_token()
+    public async Task Workers_find_the_coordinators_service_and_speak_TLS_with_it()
     {
         var manifests = await Manifests.RenderAsync("k8s", "base");
-        var worker = Manifests.At(manifests.Single("StatefulSet", "worker"), "spec", "template", "spec", "containers", 0)!;
-        var address = new Uri(Manifests.List(worker, "env").Where(entry => Manifests.Text(entry, "name") == "services__coordinator__grpc__0")
-            .Select(entry => Manifests.Text(entry, "value")!).Single());
+        var address = new Uri(Variable(Container(manifests, "worker"), "services__coordinator__grpc__0")!);
         var service = manifests.Single("Service", address.Host);
 
         Assert.Contains(Manifests.List(service, "spec", "ports"), port => Manifests.Text(port, "port") == address.Port.ToString(CultureInfo.InvariantCulture));
-        Assert.Equal(manifests.OfKind("StatefulSet").Count(), manifests.OfKind("StatefulSet").Count(set =>
-            Manifests.List(set, "spec", "template", "spec", "volumes").Any(volume => Manifests.Text(volume, "secret", "secretName") == "join-token")));
+        Assert.Equal(Uri.UriSchemeHttps, address.Scheme);
+        Assert.Equal("https://0.0.0.0:8081", Variable(Container(manifests, "coordinator"), "Kestrel__Endpoints__grpc__Url"));
+
+        // Probes and Prometheus show no certificate, and where they ask there is no gRPC.
+        Assert.Equal("http://0.0.0.0:8080", Variable(Container(manifests, "coordinator"), "Kestrel__Endpoints__http__Url"));
+        Assert.Equal("Http1", Variable(Container(manifests, "coordinator"), "Kestrel__Endpoints__http__Protocols"));
+        Assert.Contains(DocumentedHosts(), host => host == address.Host);
+    }
+
+    [Theory]
+    [InlineData("coordinator")]
+    [InlineData("worker")]
+    public async Task A_pod_has_its_own_certificate_and_nobody_elses(string name)
+    {
+        var manifests = await Manifests.RenderAsync("k8s", "base");
+        var container = Container(manifests, name);
+        var volume = Manifests.List(manifests.Single("StatefulSet", name), "spec", "template", "spec", "volumes").Single(volume => Manifests.Text(volume, "name") == "certificates");
+        var mount = Manifests.List(container, "volumeMounts").Single(mount => Manifests.Text(mount, "name") == "certificates");
+        string[] files = ["ca.pem", $"{name}.pem", $"{name}-key.pem"];
+
+        Assert.Equal(files, Manifests.List(volume, "secret", "items").Select(item => Manifests.Text(item, "path")));
+        Assert.Equal(files, Manifests.List(volume, "secret", "items").Select(item => Manifests.Text(item, "key")));
+        Assert.Equal(files, new[] { "DISTTUNE_TLS_CA", "DISTTUNE_TLS_CERT", "DISTTUNE_TLS_KEY" }.Select(variable => Path.GetRelativePath(Manifests.Text(mount, "mountPath")!, Variable(container, variable)!)));
+        Assert.Equal("true", Manifests.Text(mount, "readOnly"));
+        Assert.All(files, file => Assert.Equal("replace-me", Manifests.Text(manifests.Single("Secret", Manifests.Text(volume, "secret", "secretName")!), "stringData", file)));
     }
 
     [Fact]
@@ -100,7 +122,6 @@ public sealed class KubernetesTests
         Assert.Equal(["Ingress", "Egress"], Manifests.List(deny, "spec", "policyTypes").Select(type => type.ToString()));
         Assert.Null(Manifests.At(deny, "spec", "ingress"));
         Assert.Null(Manifests.At(deny, "spec", "egress"));
-        Assert.Equal("replace-me", Manifests.Text(manifests.Single("Secret", "join-token"), "stringData", "token"));
     }
 
     [Fact]
@@ -110,5 +131,18 @@ public sealed class KubernetesTests
 
         Assert.Equal("1", Manifests.Text(map, "metadata", "labels", "grafana_dashboard"));
         Assert.Equal(File.ReadAllText(Dashboard.Path), Manifests.Text(map, "data", "disttune-run.json"));
+    }
+
+    private static YamlNode Container(Manifests manifests, string name) => Manifests.At(manifests.Single("StatefulSet", name), "spec", "template", "spec", "containers", 0)!;
+
+    private static string? Variable(YamlNode container, string name) =>
+        Manifests.Text(Manifests.List(container, "env").Single(variable => Manifests.Text(variable, "name") == name), "value");
+
+    // The names that the page's command puts into the coordinator's certificate.
+    private static string[] DocumentedHosts()
+    {
+        var page = File.ReadAllText(Repository.PathOf("docs", "kubernetes.md"));
+        var after = page[(page.IndexOf("--hosts ", StringComparison.Ordinal) + 8)..];
+        return after[..after.IndexOfAny([' ', '\n'])].Split(',');
     }
 }

@@ -46,15 +46,6 @@ internal static class TokenVerb
         return Task.FromResult(ExitCodes.Success);
     }
 
-    private static string Key()
-    {
-        if (Environment.GetEnvironmentVariable(KeyVariable) is { Length: > 0 } key)
-        {
-            return key;
-        }
-
-        return Environment.GetEnvironmentVariable(KeyVariable + "_FILE") is { Length: > 0 } file
-            ? File.ReadAllText(file).Trim()
-            : throw new DistTuneException(FaultKind.Configuration, $"There is no key to sign with. Set {KeyVariable} or {KeyVariable}_FILE to what the coordinator was started with.");
-    }
+    private static string Key() => SecretVariable.Read(KeyVariable, Environment.GetEnvironmentVariable)
+        ?? throw new DistTuneException(FaultKind.Configuration, $"There is no key to sign with. Set {KeyVariable} or {KeyVariable}_FILE to what the coordinator was started with.");
 }

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using DistTune.Core.Formats;
 
 namespace DistTune.Core.Access;
 
@@ -65,6 +66,23 @@ public sealed class CertificateFiles
         return chain.Build(certificate);
     }
 
+    /// <summary>Refuses to serve with a certificate that no peer would take.</summary>
+    /// <exception cref="DistTuneException">There is none, or the run's authority did not issue it for servers, or it is not valid now.</exception>
+    public void RequireServer()
+    {
+        if (Certificate is not { } own)
+        {
+            throw new DistTuneException(FaultKind.Configuration, $"TLS is configured, and the gRPC endpoint needs a certificate. Set {CertificateVariable} and {KeyVariable}; `disttune certs` writes such files.");
+        }
+
+        if (HasAuthority && !Trusts(own, server: true))
+        {
+            throw new DistTuneException(
+                FaultKind.Configuration,
+                FormattableString.Invariant($"The certificate {_certificatePath} ({own.Subject}, {own.NotBefore:yyyy-MM-dd} to {own.NotAfter:yyyy-MM-dd}) was not issued for servers by the authority {_authorityPath}, or is not valid now. Use {RunCertificates.Coordinator}.pem, or renew it with `disttune certs`."));
+        }
+    }
+
     /// <summary>How a peer's chain is checked: the run's authority alone, or the machine's if none is configured.</summary>
     public X509ChainPolicy Policy(bool server)
     {
@@ -107,6 +125,11 @@ public sealed class CertificateFiles
     private Loaded Load((DateTime, DateTime, DateTime) stamp)
     {
         var path = _authorityPath ?? _certificatePath!;
+        foreach (var file in new[] { _authorityPath, _certificatePath, _keyPath }.OfType<string>())
+        {
+            RegularFile.Check(file);
+        }
+
         try
         {
             var authority = _authorityPath is null ? null : X509CertificateLoader.LoadCertificateFromFile(_authorityPath);
@@ -136,7 +159,24 @@ public sealed class CertificateFiles
 
     private (DateTime, DateTime, DateTime) Stamp() => (Written(_authorityPath), Written(_certificatePath), Written(_keyPath));
 
-    private static DateTime Written(string? path) => path is null ? default : File.GetLastWriteTimeUtc(path);
+    // Of the file that a link leads to: Kubernetes renews a mounted Secret behind links that stay as they are.
+    private static DateTime Written(string? path)
+    {
+        if (path is null)
+        {
+            return default;
+        }
+
+        try
+        {
+            return (File.ResolveLinkTarget(path, returnFinalTarget: true) ?? new FileInfo(path)).LastWriteTimeUtc;
+        }
+        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        {
+            // Just being replaced, or not there: reading it says so.
+            return default;
+        }
+    }
 
     private sealed record Loaded(X509Certificate2? Authority, X509Certificate2? Certificate, (DateTime, DateTime, DateTime) Stamp);
 }
