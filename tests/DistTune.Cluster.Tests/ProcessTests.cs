@@ -7,7 +7,7 @@ namespace DistTune.Cluster.Tests;
 /// <summary>Coordinator and workers as processes, over a real model.</summary>
 public sealed class ProcessTests
 {
-    private const string Token = "token-of-the-process-tests";
+    internal const string Token = "token-of-the-process-tests";
 
     [Theory]
     [InlineData("lora", 1, 3)]
@@ -97,16 +97,22 @@ public sealed class ProcessTests
             ["DISTTUNE_GRPC_PORT"] = port.ToString(CultureInfo.InvariantCulture),
         });
 
-    internal static ServiceProcess StartWorker(int port, int rank, int threads, string cacheFolder = "") => new(
-        "DistTune.Worker",
-        [],
+    internal static ServiceProcess StartWorker(int port, int rank, int threads, string cacheFolder = "") => StartWorker(
         new Dictionary<string, string>
         {
             ["DISTTUNE_TOKEN"] = Token,
             ["DISTTUNE_COORDINATOR"] = string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{port}"),
-            ["DISTTUNE_CACHE"] = cacheFolder,
             ["DISTTUNE_WORKER_RANK"] = rank.ToString(CultureInfo.InvariantCulture),
             ["DISTTUNE_THREADS"] = threads.ToString(CultureInfo.InvariantCulture),
+        },
+        cacheFolder);
+
+    internal static ServiceProcess StartWorker(IReadOnlyDictionary<string, string> environment, string cacheFolder) => new(
+        "DistTune.Worker",
+        [],
+        new Dictionary<string, string>(environment)
+        {
+            ["DISTTUNE_CACHE"] = cacheFolder,
             ["OMP_NUM_THREADS"] = "1",
             ["OPENBLAS_NUM_THREADS"] = "1",
         });

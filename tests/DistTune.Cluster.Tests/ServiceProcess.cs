@@ -11,20 +11,22 @@ internal sealed class ServiceProcess : IAsyncDisposable
     private readonly Process _process;
     private readonly ConcurrentQueue<string> _lines = new();
 
-    /// <param name="project">The service.</param>
-    /// <param name="arguments">Its command line.</param>
-    /// <param name="environment">What is set in its environment.</param>
+    /// <param name="project">The project that was built.</param>
+    /// <param name="arguments">The command line.</param>
+    /// <param name="environment">Variables beside this process's own.</param>
+    /// <param name="program">The program's name, where it is not the project's.</param>
     /// <param name="networkNamespace">Where it runs; null is this process's own.</param>
-    public ServiceProcess(string project, IEnumerable<string> arguments, IReadOnlyDictionary<string, string> environment, string? networkNamespace = null)
+    public ServiceProcess(
+        string project, IEnumerable<string> arguments, IReadOnlyDictionary<string, string> environment, string? program = null, string? networkNamespace = null)
     {
         // Tests and services are built side by side: artifacts/bin/<project>/<configuration>/.
         var folder = new DirectoryInfo(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar));
-        var program = Path.Combine(folder.Parent!.Parent!.FullName, project, folder.Name, project);
+        var path = Path.Combine(folder.Parent!.Parent!.FullName, project, folder.Name, program ?? project);
 
         // `ip` becomes the program that it starts, so that its id is the service's.
         var start = networkNamespace is null
-            ? new ProcessStartInfo(program, arguments)
-            : new ProcessStartInfo("ip", ["netns", "exec", networkNamespace, program, .. arguments]);
+            ? new ProcessStartInfo(path, arguments)
+            : new ProcessStartInfo("ip", ["netns", "exec", networkNamespace, path, .. arguments]);
         start.RedirectStandardOutput = true;
         start.RedirectStandardError = true;
         start.UseShellExecute = false;
@@ -41,6 +43,9 @@ internal sealed class ServiceProcess : IAsyncDisposable
     }
 
     public string Output => string.Join(Environment.NewLine, _lines);
+
+    /// <summary>The process's number.</summary>
+    public int Id => _process.Id;
 
     public bool HasEnded => _process.HasExited;
 

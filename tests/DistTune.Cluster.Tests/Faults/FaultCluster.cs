@@ -53,6 +53,15 @@ internal sealed class FaultCluster : IAsyncDisposable
     public ServiceProcess StartWorker(int rank, int? port = null, int threads = 1) =>
         Kept(_networked?.StartWorker(rank, threads) ?? ProcessTests.StartWorker(port ?? Port, rank, threads, Run.CacheFolder));
 
+    /// <summary>Starts a worker that knows only what it is told here.</summary>
+    public ServiceProcess StartWorkerWith(IReadOnlyDictionary<string, string> environment) => Kept(ProcessTests.StartWorker(environment, Run.CacheFolder));
+
+    /// <summary>Runs the command line to its end.</summary>
+    public ServiceProcess StartCommand(params string[] arguments) => Kept(new ServiceProcess("DistTune.Cli", arguments, new Dictionary<string, string>(), "disttune"));
+
+    /// <summary>Everything that the processes of this run have printed.</summary>
+    public string Printed => string.Join(Environment.NewLine, _processes.Select(process => process.Output));
+
     /// <summary>Starts workers, and a coordinator that waits for all of them.</summary>
     public (ServiceProcess Coordinator, List<ServiceProcess> Workers) Start(int workers, params string[] arguments)
     {

@@ -17,7 +17,6 @@ namespace DistTune.Cluster.Tests.Faults;
 /// </summary>
 internal sealed class OddWorker : IAsyncDisposable
 {
-    private const string Token = "token-of-the-process-tests";
     private static readonly TimeSpan ReportInterval = TimeSpan.FromMilliseconds(300);
     private readonly CancellationTokenSource _ended = new();
     private readonly ConcurrentDictionary<GroupReference, bool> _kept = new();
@@ -27,7 +26,7 @@ internal sealed class OddWorker : IAsyncDisposable
     private readonly AdapterStore _adapters;
     private readonly RunFacts _run;
     private readonly AsyncDuplexStreamingCall<SessionReport, SessionCommand> _session;
-    private readonly string _sessionId;
+    private string _sessionId;
     private readonly int _slots;
     private readonly Task _reporting;
 
@@ -50,23 +49,10 @@ internal sealed class OddWorker : IAsyncDisposable
     /// <param name="computes">Changes what the canary is seen to come to.</param>
     public static async Task<OddWorker> JoinAsync(int port, string name, int slots, Func<string, string>? computes = null)
     {
-        var options = LocalCluster.OptionsOf(port, 0, 1, Token);
+        var options = LocalCluster.OptionsOf(port, 0, 1, ProcessTests.Token);
         var client = new CoordinatorClient(options, TimeProvider.System);
         var cancellationToken = TestContext.Current.CancellationToken;
-        GetRunsResponse? answer = null;
-        while (answer is null)
-        {
-            try
-            {
-                answer = await client.GetRunsAsync(name, cancellationToken);
-            }
-            catch (RpcException away) when (CoordinatorClient.IsTransient(away) && !cancellationToken.IsCancellationRequested)
-            {
-                await Task.Delay(100, cancellationToken);
-            }
-        }
-
-        var run = answer.Runs[0];
+        var run = (await AnswerAsync(() => client.GetRunsAsync(name, cancellationToken))).Runs[0];
         var computers = new TorchComputerSource(options);
         var baseSha256 = await computers.LoadBaseAsync(run, cancellationToken);
         var canary = await Canary.ComputeAsync(computers.ComputerFor(run), run.RunId, run.VocabularySize, run.LayoutLength, cancellationToken);
@@ -174,6 +160,9 @@ internal sealed class OddWorker : IAsyncDisposable
     /// <summary>Registers once more under the same name.</summary>
     public Task<RegisterResponse> RegisterAgainAsync() => _client.RegisterAsync(_registration, TestContext.Current.CancellationToken);
 
+    /// <summary>Joins again, a coordinator that was started anew: what it holds is of the term before.</summary>
+    public async Task RejoinAsync() => _sessionId = (await AnswerAsync(RegisterAgainAsync)).SessionId;
+
     public async ValueTask DisposeAsync()
     {
         if (_left)
@@ -188,6 +177,22 @@ internal sealed class OddWorker : IAsyncDisposable
         _client.Dispose();
         await _computers.DisposeAsync();
         _ended.Dispose();
+    }
+
+    // The coordinator may still be starting.
+    private static async Task<T> AnswerAsync<T>(Func<Task<T>> call)
+    {
+        while (true)
+        {
+            try
+            {
+                return await call();
+            }
+            catch (Exception away) when (CoordinatorClient.IsTransient(away) && !TestContext.Current.CancellationToken.IsCancellationRequested)
+            {
+                await Task.Delay(100, TestContext.Current.CancellationToken);
+            }
+        }
     }
 
     // A session that reads no commands: it never learns that a result is no longer wanted.
