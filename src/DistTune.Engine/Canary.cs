@@ -29,9 +29,9 @@ public static class Canary
     {
         ArgumentNullException.ThrowIfNull(computer);
         ArgumentOutOfRangeException.ThrowIfLessThan(vocabularySize, 1);
-        var sink = new VectorSink(new float[layoutLength]);
-        var outcome = await computer.ComputeAsync(Group(runId, vocabularySize), Adapter(layoutLength), sink, cancellationToken).ConfigureAwait(false);
-        return ResultDigest.Of(outcome, GradientHash.Of(sink.Values));
+        var gradient = new float[layoutLength];
+        var outcome = await computer.ComputeAsync(Group(runId, vocabularySize), Adapter(layoutLength), new VectorSink(gradient), cancellationToken).ConfigureAwait(false);
+        return ResultDigest.Of(outcome, GradientHash.Of(gradient));
     }
 
     private static GroupSpec Group(string runId, int vocabularySize) =>
@@ -56,8 +56,6 @@ public static class Canary
 
     private sealed class VectorSink(float[] values) : IGradientSink
     {
-        public ReadOnlySpan<float> Values => values;
-
         public void Write(long offset, ReadOnlySpan<float> part) => part.CopyTo(values.AsSpan(checked((int)offset), part.Length));
 
         public void Progress()
