@@ -12,7 +12,7 @@ public sealed record EngineOptions
     /// <summary>Workers that must be there before the first group is handed out.</summary>
     public int WorkersToStart { get; init; } = 1;
 
-    /// <summary>A group that runs longer than this, and than twice its slowest predecessor, is given to an idle worker as well.</summary>
+    /// <summary>A group that runs longer than this, and than twice what its worker usually needs for one, is given to an idle worker as well.</summary>
     public TimeSpan BackupAfter { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>Refused results and reported failures of one group after which the run fails.</summary>

@@ -44,7 +44,7 @@ public sealed partial class RunExecution
                 "Change the evaluation's settings back, or give the new run another output_dir.");
         }
 
-        _work = new StageWork(groups, _time, _options);
+        _work = new StageWork(groups, _paces, _time, _options);
         _reduction = stage.Kind == StageKind.Train ? new ReductionTree(groups.Length, _pool) : null;
         _span = EngineTelemetry.StartRoot(stage.Kind == StageKind.Train ? "train step" : "evaluate", Plan.RunId, stage.Step);
         foreach (var done in stage.Groups.Where(stage.Done.ContainsKey).Select(key => stage.Done[key]))

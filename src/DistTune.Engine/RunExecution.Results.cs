@@ -13,7 +13,7 @@ public sealed partial class RunExecution
         Grant grant;
         lock (_gate)
         {
-            if (_suspended is not null || _work is not { } work || _run.Stage is not { } stage || work.TryLease(worker, Usual(stage.Kind), group => IsFor(worker, group)) is not { } leased)
+            if (_suspended is not null || _work is not { } work || _run.Stage is not { } stage || work.TryLease(worker, _workers(), IsFor) is not { } leased)
             {
                 return null;
             }
@@ -149,7 +149,7 @@ public sealed partial class RunExecution
         bool useful;
         lock (_gate)
         {
-            if (_work is not { } work || _run.Stage is not { } stage || _suspended is not null)
+            if (_work is not { } work || _run.Stage is null || _suspended is not null)
             {
                 return;
             }
@@ -165,7 +165,7 @@ public sealed partial class RunExecution
                     string.Create(CultureInfo.InvariantCulture, $"no progress for {_options.LeaseDuration.TotalSeconds:0.#} s")));
             }
 
-            useful = expired.Count > 0 || work.HasOverdue(Usual(stage.Kind));
+            useful = expired.Count > 0 || work.IsWorthAsking();
         }
 
         WatchDisputes();
@@ -324,6 +324,4 @@ public sealed partial class RunExecution
     }
 
     private bool IsDone(GroupKey group) => Run.Stage?.Done.ContainsKey(group) == true;
-
-    private TimeSpan Usual(StageKind kind) => _usualDuration.GetValueOrDefault(kind);
 }

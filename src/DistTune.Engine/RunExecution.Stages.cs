@@ -51,7 +51,7 @@ public sealed partial class RunExecution
             }
 
             Record(new StageOpened(kind, step, _adapter.Sha256, [.. groups.Select(GroupKey.Of)]));
-            _work = new StageWork(groups, _time, _options);
+            _work = new StageWork(groups, _paces, _time, _options);
             _reduction = kind == StageKind.Train ? new ReductionTree(groups.Length, _pool) : null;
             _span = EngineTelemetry.StartRoot(span, Plan.RunId, step);
         }
@@ -76,7 +76,7 @@ public sealed partial class RunExecution
                 tokens,
                 [.. stage.Results.Where(done => done.Group.Kind == GroupKind.Generate).SelectMany(done => done.Outcome.Continuations)]);
             Record(record);
-            CloseWork(stage.Kind, work);
+            CloseWork(work);
             _events.Enqueue(new MeasurementFinished(Plan.RunId, record, _time.GetElapsedTime(work.Opened).TotalSeconds));
         }
     }
@@ -164,7 +164,7 @@ public sealed partial class RunExecution
             EngineTelemetry.Record("reduce", _span, now - optimizerTime, reduction.AddTime);
             _reduction = null;
             _events.Enqueue(Describe(record, work, reduction.AddTime, optimizerTime) with { DurabilitySeconds = durability.TotalSeconds });
-            CloseWork(stage.Kind, work);
+            CloseWork(work);
         }
 
         if (_store is null)
@@ -196,9 +196,9 @@ public sealed partial class RunExecution
         ResumedAt = _resumedAt,
     };
 
-    private void CloseWork(StageKind kind, StageWork work)
+    private void CloseWork(StageWork work)
     {
-        _usualDuration[kind] = work.Slowest;
+        work.DoubtIdle(_workers());
         _work = null;
         _undecided.Clear();
         _halfSent.Clear();

@@ -28,7 +28,7 @@ public sealed partial class RunExecution
     private readonly TimeProvider _time;
     private readonly BufferPool _pool;
     private readonly AdapterOptimizer _optimizer;
-    private readonly Dictionary<StageKind, TimeSpan> _usualDuration = [];
+    private readonly WorkerPaces _paces = new();
     private readonly RunStore? _store;
     private TrainingRun _run;
     private AdapterVersion _adapter;

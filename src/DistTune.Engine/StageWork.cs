@@ -7,14 +7,21 @@ namespace DistTune.Engine;
 internal sealed class StageWork
 {
     private const int LeasesPerGroup = 2;
+
+    // Clearly sooner: what is less is within the error of the estimate.
+    private const double ClearlySooner = 0.9;
+    private static readonly TimeSpan LeastGain = TimeSpan.FromMilliseconds(250);
     private readonly Dictionary<GroupKey, GroupWork> _groups;
     private readonly ImmutableArray<GroupWork> _order;
     private readonly TimeProvider _time;
     private readonly EngineOptions _options;
+    private readonly WorkerPaces _paces;
     private readonly Dictionary<WorkerSession, TimeSpan> _waits = [];
+    private long? _heldBack;
 
-    public StageWork(ImmutableArray<GroupSpec> groups, TimeProvider time, EngineOptions options)
+    public StageWork(ImmutableArray<GroupSpec> groups, WorkerPaces paces, TimeProvider time, EngineOptions options)
     {
+        _paces = paces;
         _time = time;
         _options = options;
         _order = [.. groups.Select(group => new GroupWork(group))];
@@ -53,20 +60,30 @@ internal sealed class StageWork
     /// <summary>A worker's lane waited so long for its result to be durable.</summary>
     public void Waited(WorkerSession worker, TimeSpan time) => _waits[worker] = _waits.GetValueOrDefault(worker) + time;
 
-    /// <summary>The slowest group so far, from grant to result.</summary>
-    public TimeSpan Slowest { get; private set; }
-
     public IEnumerable<GroupReport> Reports => _order.Select(work => work.Report).OfType<GroupReport>();
 
     public GroupWork? Find(GroupKey key) => _groups.GetValueOrDefault(key);
 
-    /// <summary>Leases the next group: one that nobody holds, in plan order; failing that, a second copy of the most overdue one.</summary>
-    public (GroupWork Work, Lease Lease)? TryLease(WorkerSession worker, TimeSpan usual, Func<GroupWork, bool> isFor)
+    /// <summary>
+    /// Leases the next group: one that nobody holds, in plan order, unless the others are expected to be done with all of them clearly
+    /// sooner than this worker with one; failing that, a second copy of the most overdue one.
+    /// </summary>
+    /// <param name="worker">Who asks.</param>
+    /// <param name="workers">All workers that take part.</param>
+    /// <param name="isFor">Whether a worker may have a group.</param>
+    public (GroupWork Work, Lease Lease)? TryLease(WorkerSession worker, IReadOnlyList<WorkerSession> workers, Func<WorkerSession, GroupWork, bool> isFor)
     {
         var now = _time.GetTimestamp();
-        var work = _order.FirstOrDefault(group => !group.Done && group.Leases.Count == 0 && isFor(group))
-            ?? _order.Where(group => isFor(group) && IsOverdue(group, now, usual) && group.Leases.All(lease => lease.Worker != worker))
-                .MinBy(group => group.Leases[0].Started);
+        var work = Waiting.FirstOrDefault(group => isFor(worker, group));
+        if (work is not null && !HoldsBack(worker, work, workers, isFor, now))
+        {
+            _heldBack = null;
+        }
+        else
+        {
+            work = _order.Where(group => IsOverdue(group, now) && isFor(worker, group) && IsSooner(worker, group, now)).MinBy(group => group.Leases[0].Started);
+        }
+
         if (work is null)
         {
             return null;
@@ -82,11 +99,24 @@ internal sealed class StageWork
         return Lease(work, worker);
     }
 
-    /// <summary>Whether an idle worker could take a second copy of a group.</summary>
-    public bool HasOverdue(TimeSpan usual)
+    /// <summary>Whether an idle worker that was given nothing should ask again: for a second copy, or because an estimate may have failed.</summary>
+    public bool IsWorthAsking()
     {
         var now = _time.GetTimestamp();
-        return _order.Any(group => IsOverdue(group, now, usual));
+        return (_heldBack is not null && Waiting.Any()) || _order.Any(group => IsOverdue(group, now));
+    }
+
+    /// <summary>A worker that had no group of this stage was not measured.</summary>
+    public void DoubtIdle(IEnumerable<WorkerSession> workers)
+    {
+        var busy = Reports.Select(report => report.Worker).ToHashSet(StringComparer.Ordinal);
+        foreach (var worker in workers.Where(worker => !busy.Contains(worker.Name)))
+        {
+            foreach (var kind in _order.Select(work => work.Spec.Kind).Distinct())
+            {
+                _paces.Doubt(worker.Name, kind);
+            }
+        }
     }
 
     public void Renew(GroupWork work, int attempt)
@@ -137,7 +167,11 @@ internal sealed class StageWork
     {
         var started = work.Leases.Find(lease => lease.Attempt == attempt)?.Started;
         var taken = _time.GetElapsedTime(started ?? Opened);
-        Slowest = taken > Slowest ? taken : Slowest;
+        if (started is not null)
+        {
+            _paces.Measure(worker.Name, work.Spec, taken);
+        }
+
         work.Report = new GroupReport(worker.Name, worker.Rank, outcome.TrainedTokens, outcome.TotalTokens, taken.TotalSeconds, outcome.Timings);
         work.Done = true;
         foreach (var lease in work.Leases)
@@ -168,15 +202,47 @@ internal sealed class StageWork
         return lease;
     }
 
-    // Overdue against what such a group usually takes, so that a slow last group doesn't hold up a step for a whole lease.
-    private bool IsOverdue(GroupWork work, long now, TimeSpan usual)
+    private IEnumerable<GroupWork> Waiting => _order.Where(group => !group.Done && group.Leases.Count == 0);
+
+    // At a stage's end all would wait for a slow worker's last group. It gets none that the others' lanes are expected to be done with
+    // sooner; if for as long as it would have needed itself nobody took any, the estimate was wrong.
+    private bool HoldsBack(WorkerSession worker, GroupWork work, IReadOnlyList<WorkerSession> workers, Func<WorkerSession, GroupWork, bool> isFor, long now)
+    {
+        if (_paces.Of(worker.Name, work.Spec) is not { } own || own <= LeastGain)
+        {
+            return false;
+        }
+
+        var held = _order.SelectMany(group => group.Leases, (group, lease) => (group, lease)).ToLookup(pair => pair.lease.Worker);
+        var forecast = new StageForecast(_paces, _time, now);
+        foreach (var other in workers.Where(other => other != worker && !other.Draining))
+        {
+            forecast.Add(other, held[other]);
+        }
+
+        var clearly = ClearlySooner * own;
+        if (!forecast.Finishes(Waiting, clearly < own - LeastGain ? clearly : own - LeastGain, isFor))
+        {
+            return false;
+        }
+
+        _heldBack ??= now;
+        return _time.GetElapsedTime(_heldBack.Value, now) < own;
+    }
+
+    // Nobody knows how long an overdue group will still take. Taken to need as long again, it is worth a copy to those who need less.
+    private bool IsSooner(WorkerSession worker, GroupWork work, long now) =>
+        work.Leases.All(lease => lease.Worker != worker) && !(_paces.Of(worker.Name, work.Spec) > _time.GetElapsedTime(work.Leases[0].Started, now));
+
+    // Overdue against what its worker usually needs, so that a slow last group doesn't hold up a step for a whole lease.
+    private bool IsOverdue(GroupWork work, long now)
     {
         if (work.Done || work.Leases.Count is 0 or >= LeasesPerGroup)
         {
             return false;
         }
 
-        var limit = 2 * (usual > Slowest ? usual : Slowest);
+        var limit = 2 * (_paces.Expect(work.Leases[0].Worker.Name, work.Spec) ?? TimeSpan.Zero);
         return _time.GetElapsedTime(work.Leases[0].Started, now) >= (limit > _options.BackupAfter ? limit : _options.BackupAfter);
     }
 }
