@@ -10,7 +10,8 @@ internal sealed class RunService(
     CoordinatorSetup setup, RunRegistry registry, MemoryTally memory, CoordinatorExit exit, IHostApplicationLifetime lifetime, ILogger<RunService> logger)
     : BackgroundService
 {
-    private static readonly TimeSpan FarewellTimeout = TimeSpan.FromSeconds(5);
+    // Longer than it takes to notice that a worker's network is gone: one that is parted for seconds still hears that it may leave.
+    private static readonly TimeSpan FarewellTimeout = TimeSpan.FromSeconds(15);
 
     // A worker that announced itself still loads its base; when it registers, it is told to leave.
     private static readonly TimeSpan ArrivalTimeout = TimeSpan.FromSeconds(30);

@@ -81,7 +81,7 @@ internal sealed class NetworkNamespace : IDisposable
         var (output, error) = (ip.StandardOutput.ReadToEnd(), ip.StandardError.ReadToEnd());
         ip.WaitForExit();
         return ip.ExitCode == 0 ? output
-            : error.Contains("not permitted", StringComparison.Ordinal) ? throw new UnauthorizedAccessException(error.Trim())
+            : error.Contains("not permitted", StringComparison.Ordinal) || error.Contains("Permission denied", StringComparison.Ordinal) ? throw new UnauthorizedAccessException(error.Trim())
             : throw new IOException($"ip {string.Join(' ', arguments)} ended with {ip.ExitCode}: {error.Trim()}");
     }
 }
