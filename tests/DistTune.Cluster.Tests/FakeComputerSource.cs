@@ -6,10 +6,12 @@ using GroupSpec = DistTune.Core.Training.GroupSpec;
 
 namespace DistTune.Cluster.Tests;
 
-/// <summary>Computers that need no model: the layout is that of <see cref="FakePlan"/>.</summary>
+/// <summary>Computers that need no model.</summary>
 internal sealed class FakeComputerSource(int slots) : IComputerSource
 {
     public string Library { get; init; } = "fake 1";
+
+    public ParameterLayout Layout { get; init; } = FakePlan.Create().Layout;
 
     /// <summary>Whether the last bit of every loss is another than that of other workers.</summary>
     public bool IsOdd { get; init; }
@@ -26,7 +28,7 @@ internal sealed class FakeComputerSource(int slots) : IComputerSource
         return run.BaseSha256;
     }
 
-    public IGroupComputer ComputerFor(RunFacts run) => new Gated(new FakeComputer(FakePlan.Create().Layout, slots) { IsOdd = IsOdd }, Before);
+    public IGroupComputer ComputerFor(RunFacts run) => new Gated(new FakeComputer(Layout, slots) { IsOdd = IsOdd }, Before);
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
 

@@ -16,6 +16,7 @@ internal sealed class FaultyNetwork : IAsyncDisposable
     private readonly Lock _gate = new();
     private readonly List<TcpClient> _open = [];
     private readonly Task _accepting;
+    private long _sentBytes;
 
     public FaultyNetwork(int target)
     {
@@ -28,6 +29,12 @@ internal sealed class FaultyNetwork : IAsyncDisposable
 
     /// <summary>How long every piece is under way.</summary>
     public TimeSpan Delay { get; init; }
+
+    /// <summary>Bytes a second in each direction; 0 is unlimited.</summary>
+    public int BytesPerSecond { get; init; }
+
+    /// <summary>Bytes that the worker has sent so far, whether they arrived or not.</summary>
+    public long SentBytes => Interlocked.Read(ref _sentBytes);
 
     /// <summary>How many connections were made.</summary>
     public int Connections { get; private set; }
@@ -91,7 +98,7 @@ internal sealed class FaultyNetwork : IAsyncDisposable
         try
         {
             await far.ConnectAsync(IPAddress.Loopback, target, _ended.Token);
-            await Task.WhenAny(CarryAsync(near, far), CarryAsync(far, near));
+            await Task.WhenAny(CarryAsync(near, far, answers: false), CarryAsync(far, near, answers: true));
         }
         catch (Exception fault) when (fault is IOException or SocketException or ObjectDisposedException or OperationCanceledException)
         {
@@ -102,10 +109,10 @@ internal sealed class FaultyNetwork : IAsyncDisposable
         far.Close();
     }
 
-    private async Task CarryAsync(TcpClient from, TcpClient to)
+    private async Task CarryAsync(TcpClient from, TcpClient to, bool answers)
     {
         var underWay = Channel.CreateBounded<(byte[] Piece, long Due)>(64);
-        var receiving = ReceiveAsync(from.GetStream(), underWay.Writer);
+        var receiving = ReceiveAsync(from.GetStream(), underWay.Writer, answers);
         var outbound = to.GetStream();
         await foreach (var (piece, due) in underWay.Reader.ReadAllAsync(_ended.Token))
         {
@@ -115,19 +122,25 @@ internal sealed class FaultyNetwork : IAsyncDisposable
                 await Task.Delay(wait, _ended.Token);
             }
 
+            if (BytesPerSecond > 0)
+            {
+                await Task.Delay(TimeSpan.FromSeconds((double)piece.Length / BytesPerSecond), _ended.Token);
+            }
+
             await outbound.WriteAsync(piece, _ended.Token);
         }
 
         await receiving;
     }
 
-    private async Task ReceiveAsync(NetworkStream stream, ChannelWriter<(byte[] Piece, long Due)> underWay)
+    private async Task ReceiveAsync(NetworkStream stream, ChannelWriter<(byte[] Piece, long Due)> underWay, bool answers)
     {
         var buffer = new byte[PieceBytes];
         try
         {
             while (await stream.ReadAsync(buffer, _ended.Token) is > 0 and var count)
             {
+                Interlocked.Add(ref _sentBytes, answers ? 0 : count);
                 await underWay.WriteAsync((buffer[..count], Environment.TickCount64 + (long)Delay.TotalMilliseconds), _ended.Token);
             }
         }

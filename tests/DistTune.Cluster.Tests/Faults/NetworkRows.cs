@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.RegularExpressions;
 
 namespace DistTune.Cluster.Tests.Faults;
 
@@ -35,14 +36,39 @@ public sealed class NetworkRows
             "nothing of a half-sent upload is used, the workers join again; same SHA-256");
     }
 
-    private static ServiceProcess Start(FaultCluster cluster, List<FaultyNetwork> networks)
+    [Fact]
+    public async Task Half_sent_uploads_go_on_where_they_were_cut()
     {
-        var coordinator = cluster.StartCoordinator("--set", string.Create(CultureInfo.InvariantCulture, $"distributed.min_workers={networks.Count}"));
-        for (var rank = 0; rank < networks.Count; rank++)
+        await using var cluster = new FaultCluster();
+
+        // So narrow that a worker spends its time sending.
+        var networks = new List<FaultyNetwork> { new(cluster.Port) { BytesPerSecond = 1 << 17 } };
+        var coordinator = Start(cluster, networks, out var workers);
+        await coordinator.PrintsAsync("Step 1/");
+        while (!coordinator.HasEnded && !Resumed(workers[0]).Any(bytes => bytes > 0))
         {
-            cluster.StartWorker(rank, networks[rank].Port);
+            networks[0].CutAll();
+            await workers[0].PrintsAsync("joined", workers[0].CountOf("joined") + 1);
+            await Task.Delay(TimeSpan.FromMilliseconds(50), TestContext.Current.CancellationToken);
         }
 
+        await cluster.EndsWithTheSameAdapterAsync(coordinator);
+        await EndAsync(networks);
+        WorkerRows.AssertEveryGroupCountsOnce(cluster);
+        var most = Resumed(workers[0]).Max();
+        Assert.True(most > 0, workers[0].Output);
+        TableRow.Held("connection cut in mid-upload, network of 128 KiB/s", FormattableString.Invariant($"up to {most} bytes of a result were not sent again; same SHA-256"));
+    }
+
+    private static IEnumerable<long> Resumed(ServiceProcess worker) => Regex.Matches(worker.Output, "outlived its connection: ([0-9]+) bytes")
+        .Select(match => long.Parse(match.Groups[1].ValueSpan, CultureInfo.InvariantCulture));
+
+    private static ServiceProcess Start(FaultCluster cluster, List<FaultyNetwork> networks) => Start(cluster, networks, out _);
+
+    private static ServiceProcess Start(FaultCluster cluster, List<FaultyNetwork> networks, out ServiceProcess[] workers)
+    {
+        var coordinator = cluster.StartCoordinator("--set", string.Create(CultureInfo.InvariantCulture, $"distributed.min_workers={networks.Count}"));
+        workers = [.. networks.Select((network, rank) => cluster.StartWorker(rank, network.Port))];
         return coordinator;
     }
 
