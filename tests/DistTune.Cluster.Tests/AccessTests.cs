@@ -18,7 +18,7 @@ public sealed class AccessTests : IDisposable
 {
     private const string Key = "the-key-that-signs-the-tickets-of-the-test";
     private const string Run = "wheat";
-    private static readonly EngineOptions Options = new() { LeaseDuration = TimeSpan.FromSeconds(30) };
+    private static readonly EngineOptions Options = new() { LeaseDuration = TimeSpan.FromSeconds(30), SessionOpensWithin = TimeSpan.FromMinutes(2) };
     private static readonly StatusCode[] NoAnswer = [StatusCode.Internal, StatusCode.Unavailable];
     private static readonly string[] Hosts = ["127.0.0.1", "localhost"];
     private readonly string _folder = Directory.CreateTempSubdirectory("disttune-access-").FullName;

@@ -15,7 +15,7 @@ namespace DistTune.Cluster.Tests;
 
 public sealed class WireTests
 {
-    private static readonly EngineOptions Options = new() { LeaseDuration = TimeSpan.FromSeconds(30) };
+    private static readonly EngineOptions Options = new() { LeaseDuration = TimeSpan.FromSeconds(30), SessionOpensWithin = TimeSpan.FromMinutes(2) };
     private static readonly Metadata Joined = new() { { "authorization", $"Bearer {LocalCluster.Token}" } };
 
     [Theory]
