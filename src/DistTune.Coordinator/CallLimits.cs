@@ -15,12 +15,12 @@ internal sealed class CallLimits
     public const int MostConnections = 1024;
 
     /// <summary>Calls that every connection may have.</summary>
-    public const int CallsOfEach = 8;
+    public const int CallsOfEach = 16;
 
     /// <summary>Calls beyond those of each connection, together.</summary>
-    public const int CallsOfAll = 2048;
+    public const int CallsOfAll = 4096;
 
-    // A lane has two calls, a session one; a worker with more lanes opens further connections.
+    // A lane has one call at a time, a session one; a worker with more lanes opens further connections.
     private const int StreamsOfEach = 128;
     private const int WindowOfConnection = 1 << 20;
     private const int WindowOfStream = 768 << 10;

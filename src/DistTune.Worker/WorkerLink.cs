@@ -35,13 +35,14 @@ internal sealed class WorkerLink(
 
         // All of them before anyone pulls: what this worker has computed already must not be granted to it again.
         var unsent = await ClaimAsync(ended.Token);
+        var broken = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var lanes = Task.WhenAll(Enumerable.Range(0, options.Threads).Select(
-            lane => Task.Run(() => RunLaneAsync(unsent.ElementAtOrDefault(lane), drained, ended.Token), CancellationToken.None)));
+            lane => Task.Run(() => RunLaneAsync(unsent.ElementAtOrDefault(lane), drained, broken, ended.Token), CancellationToken.None)));
         var commands = ReadCommandsAsync(session.ResponseStream, drained, ended.Token);
         var reports = ReportAsync(session.RequestStream, ended.Token);
         try
         {
-            var first = await Task.WhenAny(lanes, commands, reports);
+            var first = await Task.WhenAny(lanes, broken.Task, commands, reports);
             await first;
             if (first != lanes && !drained.IsCancellationRequested)
             {
@@ -116,6 +117,20 @@ internal sealed class WorkerLink(
         logger.Resuming(group, answer.Received.Sum(range => range.End - range.Start) * sizeof(float));
         result.Reference = answer.Reference;
         return answer.State == UploadState.Partial ? answer.Received : [];
+    }
+
+    // A lane that cannot go on ends the session: what the others hold is kept, and all of them join again.
+    private async Task RunLaneAsync(Claim? claim, CancellationTokenSource drained, TaskCompletionSource broken, CancellationToken ended)
+    {
+        try
+        {
+            await RunLaneAsync(claim, drained, ended);
+        }
+        catch (Exception fault)
+        {
+            broken.TrySetException(fault);
+            throw;
+        }
     }
 
     private async Task RunLaneAsync(Claim? claim, CancellationTokenSource drained, CancellationToken ended)

@@ -47,8 +47,10 @@ public sealed class CrowdRows
             return allHalf.Task;
         })));
 
-        // Sixteen gradients, one a level of the tree, the sum, its mean, two moments and the versions of the adapter; and what the transport buffers.
-        var most = AtRest + ((16 + 8 + 2 + 2 + 8) * vector) + (Workers * (512L << 10));
+        // Sixteen gradients, one a level of the tree, the sum, its mean, two moments and the versions of the adapter; and of each connection
+        // what the transport takes in before it is read, and the message that is being read.
+        const long OfConnection = (1024 + 256) << 10;
+        var most = AtRest + ((16 + 8 + 2 + 2 + 8) * vector) + (Workers * OfConnection);
         var held = await peak;
         Assert.True(held < most, FormattableString.Invariant($"{held >> 20} MiB were held, {most >> 20} MiB may be: {coordinator.Output}"));
         Assert.True(most < Workers * vector, "The bound shows nothing.");
