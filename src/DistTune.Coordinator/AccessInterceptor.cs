@@ -1,19 +1,24 @@
 using DistTune.Core.Access;
 using DistTune.Protocol.V1;
 using Grpc.Core;
+using Microsoft.AspNetCore.Connections.Features;
 
 namespace DistTune.Coordinator;
 
 /// <summary>Lets only callers of the right role through: workers to the training service, people to the administration.</summary>
 internal sealed class AccessInterceptor(CallerAccess access, FailedJoins failures, ILogger<AccessInterceptor> logger) : CallInterceptor
 {
+    private static readonly object Admitted = new();
     private const string AdminPrefix = "/disttune.v1.Admin/";
     private const string Questions = AdminPrefix + nameof(Admin.AdminClient.GetStatus);
 
     protected override Task<T> AroundAsync<T>(ServerCallContext context, Func<Task<T>> call)
     {
-        var connection = context.GetHttpContext().Connection;
-        if (failures.IsClosed(connection.RemoteIpAddress, connection.Id))
+        // Many workers may share an address: neither those that are in nor those that show a certificate, which nobody can guess, are
+        // locked out by a neighbour who fails.
+        var http = context.GetHttpContext();
+        var connection = http.Features.Get<IConnectionItemsFeature>();
+        if (connection?.Items.ContainsKey(Admitted) != true && failures.IsClosed(http.Connection.RemoteIpAddress) && !access.ShowsCertificate(context))
         {
             // Not logged: that is the point.
             throw new RpcException(new Status(StatusCode.ResourceExhausted, "Too many calls of this address were refused. Correct the token or the certificate and wait a minute."));
@@ -21,11 +26,11 @@ internal sealed class AccessInterceptor(CallerAccess access, FailedJoins failure
 
         if (access.Identify(context, out var refusal) is not { } role)
         {
-            failures.Failed(connection.RemoteIpAddress);
+            failures.Failed(http.Connection.RemoteIpAddress);
             throw Refuse(context, StatusCode.Unauthenticated, refusal);
         }
 
-        failures.Succeeded(connection.Id);
+        connection?.Items[Admitted] = true;
         return MayCall(role, context.Method)
             ? call()
             : throw Refuse(context, StatusCode.PermissionDenied, $"the role {AccessRoles.NameOf(role)} may not call it");

@@ -44,6 +44,10 @@ internal sealed class CallerAccess(CoordinatorSetup setup, TimeProvider time)
         return role;
     }
 
+    /// <summary>Whether the caller's certificate is one of the run's.</summary>
+    public bool ShowsCertificate(ServerCallContext context) =>
+        context.GetHttpContext().Connection.ClientCertificate is { } certificate && setup.Tls is { HasAuthority: true } tls && tls.Trusts(certificate, server: false);
+
     private static AccessRole? OfCertificate(X509Certificate2 certificate, CertificateFiles tls, out string refusal)
     {
         if (!tls.Trusts(certificate, server: false))

@@ -5,7 +5,7 @@ namespace DistTune.Coordinator;
 
 /// <summary>
 /// Counts refused calls by peer and closes the door to one that makes too many: nobody guesses on, and nobody fills the log. Memory is
-/// bounded; a connection that has shown itself valid is not affected, so that no neighbour can lock a worker out of its work.
+/// bounded.
 /// </summary>
 internal sealed class FailedJoins(TimeProvider time)
 {
@@ -15,16 +15,14 @@ internal sealed class FailedJoins(TimeProvider time)
     private const int MostPeers = 1024;
     private static readonly TimeSpan Window = TimeSpan.FromMinutes(1);
     private readonly Dictionary<IPAddress, (long Since, int Count)> _peers = [];
-    private readonly HashSet<string> _valid = new(StringComparer.Ordinal);
     private readonly Lock _gate = new();
 
     /// <summary>Whether a peer has failed too often.</summary>
-    public bool IsClosed(IPAddress? address, string connection)
+    public bool IsClosed(IPAddress? address)
     {
         lock (_gate)
         {
-            return !_valid.Contains(connection)
-                && _peers.TryGetValue(Network(address), out var peer) && peer.Count >= Most && time.GetElapsedTime(peer.Since) < Window;
+            return _peers.TryGetValue(Network(address), out var peer) && peer.Count >= Most && time.GetElapsedTime(peer.Since) < Window;
         }
     }
 
@@ -42,20 +40,6 @@ internal sealed class FailedJoins(TimeProvider time)
             _peers[network] = _peers.TryGetValue(network, out var peer) && time.GetElapsedTime(peer.Since) < Window
                 ? (peer.Since, peer.Count + 1)
                 : (time.GetTimestamp(), 1);
-        }
-    }
-
-    /// <summary>The connection has shown who it is.</summary>
-    public void Succeeded(string connection)
-    {
-        lock (_gate)
-        {
-            if (_valid.Count >= MostPeers * 8)
-            {
-                _valid.Clear();
-            }
-
-            _valid.Add(connection);
         }
     }
 

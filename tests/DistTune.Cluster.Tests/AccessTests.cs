@@ -146,6 +146,29 @@ public sealed class AccessTests : IDisposable
 
         Assert.Equal(StatusCode.ResourceExhausted, await StatusOfAsync(guessing.GetRunsAsync(new GetRunsRequest(), Bearer(LocalCluster.Token))));
         Assert.Single((await new Training.TrainingClient(inside).GetRunsAsync(new GetRunsRequest())).Runs);
+
+        // A certificate cannot be guessed: behind the same address it opens the door to who comes later, too.
+        using var late = Channel(cluster, "run", "worker");
+        Assert.Single((await new Training.TrainingClient(late).GetRunsAsync(new GetRunsRequest())).Runs);
+    }
+
+    [Fact]
+    public async Task A_token_that_was_taken_stays_so_on_its_connection()
+    {
+        await using var cluster = new LocalCluster();
+        await cluster.StartCoordinatorAsync(Options, FakePlan.Create());
+        using var inside = GrpcChannel.ForAddress(cluster.Address);
+        using var outside = GrpcChannel.ForAddress(cluster.Address, new GrpcChannelOptions { DisposeHttpClient = true, HttpHandler = new SocketsHttpHandler() });
+        var (working, guessing) = (new Training.TrainingClient(inside), new Training.TrainingClient(outside));
+        await working.GetRunsAsync(new GetRunsRequest(), Bearer(LocalCluster.Token));
+
+        for (var i = 0; i < FailedJoins.Most; i++)
+        {
+            Assert.Equal(StatusCode.Unauthenticated, await StatusOfAsync(guessing.GetRunsAsync(new GetRunsRequest())));
+        }
+
+        Assert.Equal(StatusCode.ResourceExhausted, await StatusOfAsync(guessing.GetRunsAsync(new GetRunsRequest(), Bearer(LocalCluster.Token))));
+        Assert.Single((await working.GetRunsAsync(new GetRunsRequest(), Bearer(LocalCluster.Token))).Runs);
     }
 
     [Fact]
