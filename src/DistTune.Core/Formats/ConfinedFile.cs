@@ -12,7 +12,7 @@ internal static class ConfinedFile
     /// <summary>The path of a plain file name within a folder.</summary>
     /// <param name="folder">The folder of the foreign file, as a full path.</param>
     /// <param name="name">A file name without separators; the caller has checked that.</param>
-    /// <param name="namedBy">The foreign file, for messages.</param>
+    /// <param name="namedBy">The foreign file or folder, for messages.</param>
     /// <exception cref="DistTuneException">It is a link that leads out of the folder.</exception>
     public static string Within(string folder, string name, string namedBy)
     {
@@ -31,7 +31,7 @@ internal static class ConfinedFile
             ? path
             : throw FileFault.Of(
                 namedBy,
-                $"it names '{name}', a link out of its folder (to {target})",
+                $"it has '{name}', a link out of its folder (to {target})",
                 "Put the file itself there; only links within the folder and those of Hugging Face's cache are followed.");
     }
 

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using DistTune.Core.Models;
@@ -41,16 +42,31 @@ public static class ModelFolder
     }
 
     /// <summary>Copies the tokenizer's files and the generation configuration, as far as they are there.</summary>
+    /// <exception cref="DistTuneException">As <see cref="FindCompanions"/>.</exception>
     internal static void CopyCompanions(string sourceFolder, string folder)
     {
-        foreach (var name in Companions.Where(name => File.Exists(Path.Combine(sourceFolder, name))))
+        foreach (var path in FindCompanions(sourceFolder))
         {
-            AtomicFile.Write(Path.Combine(folder, name), stream =>
+            AtomicFile.Write(Path.Combine(folder, Path.GetFileName(path)), stream =>
             {
-                using var source = File.OpenRead(Path.Combine(sourceFolder, name));
+                using var source = File.OpenRead(path);
                 source.CopyTo(stream);
             });
         }
+    }
+
+    /// <summary>The tokenizer's files and the generation configuration of a folder that are there.</summary>
+    /// <exception cref="DistTuneException">One is no file, or a link out of the folder: what it leads to would be published under a harmless name.</exception>
+    internal static ImmutableArray<string> FindCompanions(string folder)
+    {
+        var found = ImmutableArray.CreateBuilder<string>();
+        foreach (var name in Companions.Where(name => File.Exists(Path.Combine(folder, name))))
+        {
+            found.Add(ConfinedFile.Within(Path.GetFullPath(folder), name, folder));
+            RegularFile.Check(found[^1]);
+        }
+
+        return found.ToImmutable();
     }
 
     /// <summary>Reads a written folder back: the configuration is one that is supported, and every weight has its shape.</summary>

@@ -6,7 +6,7 @@ namespace DistTune.Core.Formats;
 /// Refuses what only looks like a file. Opening a named pipe may never return and a device never ends, so both are told apart before
 /// they are opened. Links are followed: what counts is where they lead.
 /// </summary>
-internal static partial class RegularFile
+public static partial class RegularFile
 {
     private const int CurrentFolder = -100;
     private const uint TypeOnly = 1;

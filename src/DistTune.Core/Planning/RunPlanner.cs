@@ -103,13 +103,21 @@ public static class RunPlanner
         return [.. ends.Distinct().Order()];
     }
 
-    // A result in full is a folder that takes its config.json from the base's; without one the run would fail when all is done.
+    // A result in full is a folder that takes config.json and the tokenizer's files from the base's; what cannot be taken would let the run
+    // fail when all is done.
     private static void RequireResult(RunConfig config)
     {
-        if (config.Adapter.Kind == AdapterKind.Full && IsGguf(config.BaseModel))
+        if (config.Adapter.Kind != AdapterKind.Full)
+        {
+            return;
+        }
+
+        if (IsGguf(config.BaseModel))
         {
             throw new DistTuneException(FaultKind.Configuration, $"adapter: full saves a model folder and needs the base as one, but {config.BaseModel} is a GGUF file. Run `disttune import gguf FILE --output-dir ./model` first and set base_model: ./model, or set adapter: lora.");
         }
+
+        ModelFolder.FindCompanions(config.BaseModel);
     }
 
     private static bool IsGguf(string path) =>

@@ -13,7 +13,7 @@ internal static class TokenizerFiles
     internal const string ConfigFile = "tokenizer_config.json";
     internal const string SpecialTokensFile = "special_tokens_map.json";
 
-    private const long MaximumBytes = 512L << 20;
+    private const long MaximumBytes = 128L << 20;
 
     private static readonly string[] Roles = ["bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token"];
 

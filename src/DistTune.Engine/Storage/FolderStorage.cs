@@ -29,8 +29,11 @@ public sealed partial class FolderStorage : IRunStorage
             : [];
 
     /// <inheritdoc />
-    public IStorageFile Open(string path) =>
-        new FolderFile(File.OpenHandle(Full(path), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete));
+    public IStorageFile Open(string path)
+    {
+        RegularFile.Check(Full(path));
+        return new FolderFile(File.OpenHandle(Full(path), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete));
+    }
 
     /// <inheritdoc />
     public void CreateFolder(string path) => Directory.CreateDirectory(Full(path));
@@ -57,6 +60,7 @@ public sealed partial class FolderStorage : IRunStorage
     /// <inheritdoc />
     public IDisposable? TryLock(string path)
     {
+        RegularFile.Check(Full(path));
         try
         {
             // An advisory lock of the kernel, which ends with the process however it ends. The file itself means nothing and stays.

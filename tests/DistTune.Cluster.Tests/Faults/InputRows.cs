@@ -13,6 +13,10 @@ public sealed class InputRows
         { "truncated JSONL", "rows.jsonl:25" },
         { "invalid UTF-8", "rows.jsonl:25" },
         { "device file as data", "/dev/zero" },
+        { "data of 10 GB without an end of line", "rows.jsonl:1: the line is longer" },
+        { "tokenizer of 500 MB", "tokenizer.json' has 524288000 bytes" },
+        { "YAML aliases that grow without end", "anchors (&name) and tags (!name) are not supported" },
+        { "JSON nested without end", "rows.jsonl:25" },
         { "URL as data", "https://example.org/rows.jsonl" },
         { "tokenizer of another model", "tokenizer" },
         { "pickle instead of safetensors", "pytorch_model.bin" },
@@ -76,6 +80,18 @@ public sealed class InputRows
             case "device file as data":
                 await ReplaceAsync(config, "path: rows.jsonl", "path: /dev/zero", cancellationToken);
                 break;
+            case "data of 10 GB without an end of line":
+                SetLength(rows, 10L << 30, from: 0);
+                break;
+            case "tokenizer of 500 MB":
+                SetLength(Path.Combine(folder, "base", "tokenizer.json"), 500L << 20);
+                break;
+            case "YAML aliases that grow without end":
+                await File.WriteAllTextAsync(config, "a: &a [x, x]\n" + string.Concat(Enumerable.Range('b', 20).Select(name => $"{(char)name}: &{(char)name} [*{(char)(name - 1)}, *{(char)(name - 1)}]\n")), cancellationToken);
+                break;
+            case "JSON nested without end":
+                await File.AppendAllTextAsync(rows, string.Concat(Enumerable.Repeat("{\"output\":", 3 << 20)) + "\n", cancellationToken);
+                break;
             case "URL as data":
                 await ReplaceAsync(config, "path: rows.jsonl", "path: \"https://example.org/rows.jsonl\"", cancellationToken);
                 break;
@@ -89,13 +105,21 @@ public sealed class InputRows
                 File.Move(weights, Path.Combine(folder, "base", "pytorch_model.bin"));
                 break;
             default:
-                using (var file = File.OpenHandle(weights, FileMode.Open, FileAccess.ReadWrite))
-                {
-                    RandomAccess.SetLength(file, RandomAccess.GetLength(file) / 2);
-                }
-
+                SetLength(weights, new FileInfo(weights).Length / 2);
                 break;
         }
+    }
+
+    // What is added takes no room on the disk.
+    private static void SetLength(string path, long length, long? from = null)
+    {
+        using var file = File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite);
+        if (from is { } kept)
+        {
+            RandomAccess.SetLength(file, kept);
+        }
+
+        RandomAccess.SetLength(file, length);
     }
 
     private static async Task ReplaceAsync(string path, string from, string to, CancellationToken cancellationToken)

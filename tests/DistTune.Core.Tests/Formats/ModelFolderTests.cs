@@ -29,6 +29,22 @@ public sealed class ModelFolderTests : IDisposable
     }
 
     [Fact]
+    public void FindCompanions_LinkOutOfTheFolder_IsNotPublished()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "Links need a privilege there.");
+        var folder = Directory.CreateDirectory(_folder.File("foreign")).FullName;
+        File.WriteAllText(_folder.File("secret"), "s3cret");
+        File.WriteAllText(Path.Combine(folder, "vocabulary"), "{}");
+        File.CreateSymbolicLink(Path.Combine(folder, "vocab.json"), "vocabulary");
+        Assert.Equal([Path.Combine(folder, "vocab.json")], ModelFolder.FindCompanions(folder));
+
+        File.CreateSymbolicLink(Path.Combine(folder, "merges.txt"), _folder.File("secret"));
+
+        var fault = Assert.Throws<DistTuneException>(() => ModelFolder.FindCompanions(folder));
+        Assert.Contains("'merges.txt', a link out of its folder", fault.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Hash_FollowsContentAndNotPlace()
     {
         var token = TestContext.Current.CancellationToken;

@@ -159,6 +159,19 @@ public sealed class PeftAdapterTests : IDisposable
         Assert.Contains("pickle", Assert.Throws<DistTuneException>(() => PeftAdapter.Load(Adapter)).Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("/dev/zero")]
+    [InlineData("../../../etc/passwd")]
+    [InlineData("https://example.org/model")]
+    public void Load_WhateverBaseItNames_ShowsItAndOpensNothing(string named)
+    {
+        PeftAdapter.Save(Adapter, Layout, Random(), Settings, "some/base");
+        var path = Path.Combine(Adapter, PeftAdapter.ConfigName);
+        File.WriteAllText(path, File.ReadAllText(path).Replace("some/base", named, StringComparison.Ordinal));
+
+        Assert.Equal(named, PeftAdapter.Load(Adapter).BaseModel);
+    }
+
     [Fact]
     public void Load_AdapterThatPeftWrote_FillsTheLayoutExactly()
     {

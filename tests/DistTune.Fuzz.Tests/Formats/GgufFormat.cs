@@ -23,6 +23,7 @@ internal sealed class GgufFormat : FuzzFormat
         new("big-endian", new GgufBuilder { Version = 3u << 24 }.Llama().Build()),
         new("2^64-1 entries", new GgufBuilder { ClaimedPairs = ulong.MaxValue }.Build()),
         new("2^31 tensors", new GgufBuilder { ClaimedTensors = 1UL << 31 }.Llama().Build()),
+        new("2^60 tensors and entries", new GgufBuilder { ClaimedTensors = 1UL << 60, ClaimedPairs = 1UL << 60 }.Llama().Build()),
         new("a text of 2^60 bytes", new GgufBuilder().Raw("k", Strings, GgufBuilder.Number(1UL << 60)).Build()),
         new("a list of 2^40 numbers", new GgufBuilder().Raw("k", List, [.. GgufBuilder.Number(6u), .. GgufBuilder.Number(1UL << 40)]).Build()),
         new("nested lists", new GgufBuilder().Raw("k", List, [.. Enumerable.Repeat((byte[])[.. GgufBuilder.Number(List), .. GgufBuilder.Number(1UL)], 10_000).SelectMany(part => part)]).Build()),
