@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Net;
 using System.Text.RegularExpressions;
 using Aspire.Hosting.Running;
 using DistTune.AppHost;
@@ -49,6 +50,29 @@ public sealed partial class LaunchTests
 
         Assert.InRange(clock.Elapsed, TimeSpan.Zero, TimeSpan.FromSeconds(10));
         Assert.All(below, process => Assert.False(new ParentProcess(process.Id, process.Started).IsAlive));
+    }
+
+    [Fact]
+    public async Task A_launch_listens_within_the_machine_alone_and_its_token_is_its_own_and_seen_by_nobody()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "Sockets and command lines are read from /proc.");
+        await using var launch = new Launch();
+        await using var other = new Launch();
+        launch.Start(epochs: 5000);
+        other.Start(epochs: 5000);
+        await launch.PrintsAsync("Step 2/");
+        await other.PrintsAsync("Step 2/");
+        var services = ProcessTree.Below(launch.ProcessId).Select(process => process.Id).ToList();
+        var token = Assert.Single(services.Select(TokenOf).Distinct());
+
+        Assert.Equal(64, token!.Length);
+        Assert.NotEqual(token, TokenOf(CoordinatorBelow(other.ProcessId)));
+        Assert.All(services.Append(launch.ProcessId), id => Assert.DoesNotContain(token, ProcessFacts.CommandLine(id), StringComparison.Ordinal));
+        Assert.All(services.Append(launch.ProcessId).SelectMany(ProcessFacts.ListensOn), address => Assert.True(IPAddress.IsLoopback(address), address.ToString()));
+        Assert.All(services, id => Assert.NotEmpty(ProcessFacts.ListensOn(id)));
+        Assert.DoesNotContain(token, launch.Output, StringComparison.Ordinal);
+
+        static string? TokenOf(int id) => ProcessFacts.Variable(id, "DISTTUNE_TOKEN");
     }
 
     [Fact]
@@ -118,7 +142,7 @@ public sealed partial class LaunchTests
 
     private static int CoordinatorBelow(int launch) => ProcessTree.Below(launch)
         .Select(process => process.Id)
-        .Single(id => File.ReadAllText(string.Create(CultureInfo.InvariantCulture, $"/proc/{id}/cmdline")).Contains("DistTune.Coordinator", StringComparison.Ordinal));
+        .Single(id => ProcessFacts.CommandLine(id).Contains("DistTune.Coordinator", StringComparison.Ordinal));
 
     private static byte[] AdapterOf(Launch launch) => File.ReadAllBytes(Path.Combine(launch.OutputFolder, "adapter", "adapter_model.safetensors"));
 
