@@ -11,8 +11,9 @@ internal readonly record struct Held(long Small, long Large)
     // glibc's upper bound of its mapping threshold, to which it adapts.
     private const long LeastMapped = 32L << 20;
 
-    // What lies unused between live small tensors, as measured.
-    private const double Unused = 0.1;
+    // What lies unused between live small tensors, as measured: by so much a worker's peak falls where each is mapped by itself. Its lanes'
+    // arenas grow by heaps of 64 MiB, into which tensors of many megabytes fit badly.
+    private const double Unused = 0.5;
 
     /// <summary>Nothing.</summary>
     public static Held Nothing => default;

@@ -23,6 +23,9 @@ public sealed class MemoryTests
     [InlineData("dropout", "llama", false, 1, "adapter: lora;lora_dropout: 0.1;sequence_len: 512;micro_batch_size: 1;generate_samples: false")]
     [InlineData("soft caps", "gemma2", false, 1, "adapter: lora;sequence_len: 512;micro_batch_size: 2;generate_samples: false")]
     [InlineData("a saved module", "llama", false, 1, "adapter: lora;modules_to_save: [lm_head];sequence_len: 512;micro_batch_size: 1;generate_samples: false")]
+    [InlineData("long rows", "llama", false, 1, "adapter: lora;sequence_len: 1024;micro_batch_size: 1;generate_samples: false")]
+    [InlineData("long rows, four bits, two lanes", "llama", false, 2, "adapter: qlora;sequence_len: 1024;micro_batch_size: 1;generate_samples: false")]
+    [InlineData("answers", "llama", false, 1, "adapter: lora;sequence_len: 512;micro_batch_size: 1;val_set_size: 4;max_new_tokens: 64")]
     [InlineData("all weights", "llama", false, 1, "adapter: full;sequence_len: 512;micro_batch_size: 1;generate_samples: false")]
     public async Task The_peaks_of_worker_and_coordinator_are_predicted_within_a_tenth(string name, string family, bool bfloat16, int lanes, string lines)
     {
