@@ -24,7 +24,7 @@ public sealed class SlowClientTests
         await cluster.StartCoordinatorAsync(Options, plan);
         using var channel = GrpcChannel.ForAddress(cluster.Address);
         var client = new Training.TrainingClient(channel);
-        var request = new GetAdapterRequest { SessionId = await RegisterAsync(client), RunId = "run", AdapterSha256 = cluster.Registry.Runs[0].Adapter.Sha256 };
+        var request = new GetAdapterRequest { SessionId = await ByHand.JoinAsync(client, ByHand.Registration(), Joined), RunId = "run", AdapterSha256 = cluster.Registry.Runs[0].Adapter.Sha256 };
         using var call = client.GetAdapter(request, Joined);
         await call.ResponseHeadersAsync;
 
@@ -48,7 +48,7 @@ public sealed class SlowClientTests
         await cluster.StartCoordinatorAsync(Options, FakePlan.Create(source: new FakePlan(1, 0, 0)));
         using var channel = GrpcChannel.ForAddress(cluster.Address);
         var client = new Training.TrainingClient(channel);
-        var session = await RegisterAsync(client);
+        var session = await ByHand.JoinAsync(client, ByHand.Registration(), Joined);
         var grant = (await client.PullAsync(new PullRequest { SessionId = session, Slots = 1, WaitMilliseconds = 5000 }, Joined)).Grants[0];
         using var silent = client.Push(Joined);
         using var begun = client.Push(Joined);
@@ -79,7 +79,4 @@ public sealed class SlowClientTests
         });
         Assert.Equal(1024, waiting);
     }
-
-    private static async Task<string> RegisterAsync(Training.TrainingClient client) => (await client.RegisterAsync(
-        new RegisterRequest { Worker = "by-hand", Slots = 1, Fingerprint = TrainingMapping.ToMessage(WorkerFingerprint.Of("fake 1", FakePlan.BaseSha256)) }, Joined)).SessionId;
 }

@@ -70,13 +70,13 @@ public sealed class UploadTests : IDisposable
         await cluster.StartCoordinatorAsync(Options, plan);
         using var channel = GrpcChannel.ForAddress(cluster.Address);
         var client = new Training.TrainingClient(channel);
-        var session = await RegisterAsync(client);
+        var session = await ByHand.JoinAsync(client, ByHand.Registration(), Joined);
         var grant = (await client.PullAsync(new PullRequest { SessionId = session, Slots = 1, WaitMilliseconds = 5000 }, Joined)).Grants[0];
         var vector = new float[plan.Layout.Length];
         var outcome = FakeComputer.Compute(TrainingMapping.ToGroup(grant), FakePlan.Initial(plan), plan.Layout, (offset, part) => part.CopyTo(vector, offset));
         await SendHalfAsync(client, session, grant.Reference, vector);
 
-        var again = await RegisterAsync(client);
+        var again = await ByHand.JoinAsync(client, ByHand.Registration(), Joined);
         var answer = await client.QueryUploadAsync(new QueryUploadRequest { SessionId = again, Reference = grant.Reference }, Joined);
         Assert.Equal(UploadState.Partial, answer.State);
         var received = Assert.Single(answer.Received);
@@ -121,9 +121,6 @@ public sealed class UploadTests : IDisposable
     {
         Configure = setup => setup with { Runs = [.. setup.Runs.Select(run => run with { Store = store })] },
     };
-
-    private static async Task<string> RegisterAsync(Training.TrainingClient client) => (await client.RegisterAsync(
-        new RegisterRequest { Worker = "by-hand", Slots = 1, Fingerprint = TrainingMapping.ToMessage(WorkerFingerprint.Of("fake 1", FakePlan.BaseSha256)) }, Joined)).SessionId;
 
     // Last to first, as a backward pass does; cut when half of it lies in the spool.
     private async Task SendHalfAsync(Training.TrainingClient client, string session, Protocol.V1.GroupReference reference, float[] vector)

@@ -41,7 +41,7 @@ public sealed class WireTests
         RpcException[] answers =
         [
             await Assert.ThrowsAsync<RpcException>(async () => await client.GetRunsAsync(new GetRunsRequest(), headers)),
-            await Assert.ThrowsAsync<RpcException>(async () => await client.RegisterAsync(Registration(), headers)),
+            await Assert.ThrowsAsync<RpcException>(async () => await client.RegisterAsync(ByHand.Registration(), headers)),
             await Assert.ThrowsAsync<RpcException>(async () => await client.PullAsync(new PullRequest(), headers)),
             await Assert.ThrowsAsync<RpcException>(async () => await session.ResponseStream.MoveNext(TestContext.Current.CancellationToken)),
             await Assert.ThrowsAsync<RpcException>(async () => await push.ResponseAsync),
@@ -152,7 +152,7 @@ public sealed class WireTests
         await cluster.StartCoordinatorAsync(Options, FakePlan.Create());
         using var channel = GrpcChannel.ForAddress(cluster.Address);
         var client = new Training.TrainingClient(channel);
-        var session = (await client.RegisterAsync(Registration(), Joined)).SessionId;
+        var session = (await client.RegisterAsync(ByHand.Registration(), Joined)).SessionId;
         var adapter = cluster.Registry.Runs[0].Adapter;
 
         using var call = client.GetAdapter(new GetAdapterRequest { SessionId = session, RunId = "run", AdapterSha256 = adapter.Sha256, Offset = 100 }, Joined);
@@ -194,21 +194,9 @@ public sealed class WireTests
         Assert.Contains("DISTTUNE_TOKEN", fault.Message, StringComparison.Ordinal);
     }
 
-    private static RegisterRequest Registration() => new()
-    {
-        Worker = "by-hand",
-        Slots = 1,
-        Fingerprint = TrainingMapping.ToMessage(FakePlan.Fingerprint(library: "fake 1")),
-    };
-
     private static async Task<(string Session, Grant Grant)> PullAsync(Training.TrainingClient client)
     {
-        var session = (await client.RegisterAsync(Registration(), Joined)).SessionId;
-
-        // Open until the channel is closed at the test's end.
-        var link = client.Session(Joined);
-        await link.RequestStream.WriteAsync(new SessionReport { SessionId = session });
-        Assert.True(await link.ResponseStream.MoveNext(TestContext.Current.CancellationToken));
+        var session = await ByHand.JoinAsync(client, ByHand.Registration(), Joined);
         var answer = await client.PullAsync(new PullRequest { SessionId = session, Slots = 1, WaitMilliseconds = 5000 }, Joined);
         return (session, Assert.Single(answer.Grants));
     }

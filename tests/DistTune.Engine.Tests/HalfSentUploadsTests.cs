@@ -71,7 +71,7 @@ public sealed class HalfSentUploadsTests : IDisposable
         var last = Join("last");
         foreach (var open in _registry.TryPull(last, 2).Grants)
         {
-            using var upload = _registry.BeginUpload(GrantReference.To(open)).Upload!;
+            using var upload = _registry.BeginUpload(last, GrantReference.To(open)).Upload!;
             var outcome = FakeComputer.Compute(open.Group, _run.Adapter, _plan.Layout, (offset, part) => upload.Write(offset, part));
             Assert.Equal(SubmitStatus.Accepted, _registry.Submit(last, GrantReference.To(open), outcome, upload, null).Status);
         }
@@ -89,12 +89,12 @@ public sealed class HalfSentUploadsTests : IDisposable
         var grant = Assert.Single(_registry.TryPull(worker, 1).Grants);
         var parts = new List<(long Offset, float[] Values)>();
         var outcome = FakeComputer.Compute(grant.Group, _run.Adapter, _plan.Layout, (offset, part) => parts.Add((offset, part)));
-        var upload = _registry.BeginUpload(GrantReference.To(grant)).Upload!;
+        var upload = _registry.BeginUpload(worker, GrantReference.To(grant)).Upload!;
         Assert.Null(upload.Write(parts[0].Offset, parts[0].Values));
         _registry.KeepHalfSent(worker, GrantReference.To(grant), upload);
         _registry.Leave(worker, "its connection ended");
         return (grant, parts, outcome);
     }
 
-    private WorkerSession Join(string name) => _registry.Register(name, 0, 2, WorkerFingerprint.Of("fake", FakePlan.BaseSha256));
+    private WorkerSession Join(string name) => _registry.Register(name, 0, 2, FakePlan.Fingerprint());
 }

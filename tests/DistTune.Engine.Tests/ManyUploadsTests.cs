@@ -23,7 +23,7 @@ public sealed class ManyUploadsTests : IDisposable
         using var store = RunStore.Open(new FolderStorage(_folder), plan, FakePlan.Initial(plan), new RunStoreOptions(), TimeProvider.System);
         using var registry = new RunRegistry(new EngineOptions { VectorsInMemory = inMemory }, TimeProvider.System);
         var run = registry.Add(store, new RecordingObserver());
-        var worker = registry.Register("w", 0, Groups, WorkerFingerprint.Of("fake", FakePlan.BaseSha256));
+        var worker = registry.Register("w", 0, Groups, FakePlan.Fingerprint());
         run.Advance();
         run.Advance();
 

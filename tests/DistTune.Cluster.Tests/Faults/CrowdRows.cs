@@ -132,16 +132,16 @@ public sealed class CrowdRows
     {
         using var channel = GrpcChannel.ForAddress(Address(port));
         var client = new Training.TrainingClient(channel);
-        var registered = await client.RegisterAsync(
-            new RegisterRequest
-            {
-                Worker = string.Create(CultureInfo.InvariantCulture, $"raw-{rank}"),
-                Rank = rank,
-                Slots = 1,
-                Fingerprint = TrainingMapping.ToMessage(WorkerFingerprint.Of("raw 1", facts.BaseSha256)),
-            },
-            Joined);
-        var request = new PullRequest { SessionId = registered.SessionId, Slots = 1, WaitMilliseconds = 1000 };
+        var fingerprint = WorkerFingerprint.Of("raw 1", facts.BaseSha256);
+        var registration = new RegisterRequest
+        {
+            Worker = string.Create(CultureInfo.InvariantCulture, $"raw-{rank}"),
+            Rank = rank,
+            Slots = 1,
+            Fingerprint = TrainingMapping.ToMessage(fingerprint with { Canaries = fingerprint.Canaries.Add(facts.RunId, "what all of them come to") }),
+        };
+        var session = await ByHand.JoinAsync(client, registration, Joined);
+        var request = new PullRequest { SessionId = session, Slots = 1, WaitMilliseconds = 1000 };
         for (var trained = false; ;)
         {
             PullResponse answer;
@@ -158,7 +158,7 @@ public sealed class CrowdRows
             {
                 var trains = grant.Reference.Kind == Protocol.V1.GroupKind.Train;
                 using var push = client.Push(Joined);
-                await push.RequestStream.WriteAsync(new PushPart { Header = new PushHeader { SessionId = registered.SessionId, Reference = grant.Reference } });
+                await push.RequestStream.WriteAsync(new PushPart { Header = new PushHeader { SessionId = session, Reference = grant.Reference } });
                 var chunks = trains ? VectorChunks.Cut(gradient, 0, gradient.Length).Reverse().ToList() : [];
                 for (var i = 0; i < chunks.Count; i++)
                 {
@@ -180,7 +180,7 @@ public sealed class CrowdRows
 
             if (answer.Drain)
             {
-                await client.LeaveAsync(new LeaveRequest { SessionId = registered.SessionId, Reason = "done" }, Joined);
+                await client.LeaveAsync(new LeaveRequest { SessionId = session, Reason = "done" }, Joined);
                 return;
             }
         }
