@@ -20,7 +20,10 @@ internal static class ConfinedFile
         string? target;
         try
         {
-            target = new FileInfo(path).ResolveLinkTarget(returnFinalTarget: true)?.FullName;
+            // The folder may be a link itself, which is the user's own: what its files lead to counts from where it is.
+            folder = Path.TrimEndingDirectorySeparator(folder);
+            folder = new DirectoryInfo(folder).ResolveLinkTarget(returnFinalTarget: true)?.FullName ?? folder;
+            target = new FileInfo(Path.Combine(folder, name)).ResolveLinkTarget(returnFinalTarget: true)?.FullName;
         }
         catch (IOException error)
         {

@@ -45,6 +45,23 @@ public sealed class ModelFolderTests : IDisposable
     }
 
     [Fact]
+    public void FindCompanions_LinkToASnapshotOfTheCache_FollowsIt()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "Links need a privilege there.");
+        var cache = Directory.CreateDirectory(_folder.File("models--a--b")).FullName;
+        var snapshot = Directory.CreateDirectory(Path.Combine(cache, "snapshots", "revision")).FullName;
+        Directory.CreateDirectory(Path.Combine(cache, "blobs"));
+        File.WriteAllText(Path.Combine(cache, "blobs", "1234"), "{}");
+        File.CreateSymbolicLink(Path.Combine(snapshot, "tokenizer.json"), Path.Combine("..", "..", "blobs", "1234"));
+        var model = _folder.File("model");
+        Directory.CreateSymbolicLink(model, snapshot);
+
+        Assert.Equal([Path.Combine(snapshot, "tokenizer.json")], ModelFolder.FindCompanions(snapshot));
+        Assert.Equal([Path.Combine(model, "tokenizer.json")], ModelFolder.FindCompanions(model));
+        Assert.Equal([Path.Combine(model, "tokenizer.json")], ModelFolder.FindCompanions(model + Path.DirectorySeparatorChar));
+    }
+
+    [Fact]
     public async Task Hash_FollowsContentAndNotPlace()
     {
         var token = TestContext.Current.CancellationToken;
