@@ -69,7 +69,7 @@ public static class ModelFolder
         return found.ToImmutable();
     }
 
-    /// <summary>Reads a written folder back: the configuration is one that is supported, and every weight has its shape.</summary>
+    /// <summary>Checks a folder: the configuration is one that is supported, and every weight has its shape.</summary>
     internal static void Verify(string folder)
     {
         using var weights = WeightSources.Open(folder);

@@ -55,6 +55,7 @@ public static class ModelMerge
             throw new DistTuneException(FaultKind.Configuration, $"There is no {ModelFamilies.ConfigName} in '{baseFolder}'. Name a model folder; a GGUF file becomes one with 'disttune import gguf'.");
         }
 
+        ModelFolder.Verify(baseFolder);
         using var source = WeightSources.Open(baseFolder);
         var config = ModelFolder.ReadConfig(configPath);
         using var merged = new MergedWeights(source, IsTied(config, source), adapter);

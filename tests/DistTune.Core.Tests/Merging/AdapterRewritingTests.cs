@@ -69,6 +69,21 @@ public sealed class AdapterRewritingTests
     }
 
     [Fact]
+    public void A_base_that_is_not_as_its_configuration_says_is_named_before_anything_is_written()
+    {
+        using var folder = new TemporaryFolder();
+        var (model, output) = (Directory.CreateDirectory(Path.Combine(folder.Path, "base")).FullName, Path.Combine(folder.Path, "merged"));
+        File.Copy(Golden.Path("models/llama-tiny/model.safetensors"), Path.Combine(model, "model.safetensors"));
+        var config = File.ReadAllText(Golden.Path("models/llama-tiny/config.json"));
+        File.WriteAllText(Path.Combine(model, "config.json"), config.Replace("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", StringComparison.Ordinal));
+
+        var fault = Assert.Throws<DistTuneException>(() =>
+            ModelMerge.Write(model, Load("lora-basic/adapter_final"), output, new MergeOptions(), null, TestContext.Current.CancellationToken));
+
+        Assert.StartsWith($"{model}: 9 weights are not as the configuration says", fault.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_bias_of_B_that_the_base_has_no_bias_for_is_not_merged()
     {
         using var folder = new TemporaryFolder();
