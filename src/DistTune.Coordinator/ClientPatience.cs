@@ -48,11 +48,13 @@ internal sealed class ClientPatience(CoordinatorSetup setup, TimeProvider time, 
         var sending = messages.WriteAsync(message, context.CancellationToken);
         try
         {
-            await sending.WaitAsync(_patience, time, context.CancellationToken);
+            await sending.WaitAsync(_patience, time, CancellationToken.None);
         }
         catch (TimeoutException)
         {
+            // The call must not end before its last write has: that still has a hand on the request.
             context.GetHttpContext().Abort();
+            await sending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             throw new RpcException(new Status(StatusCode.ResourceExhausted, FormattableString.Invariant($"The client has read nothing for {_patience.TotalSeconds:0.#} s.")));
         }
     }

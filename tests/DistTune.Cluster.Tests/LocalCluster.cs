@@ -20,7 +20,12 @@ internal sealed class LocalCluster : IAsyncDisposable
 {
     public const string Token = "join-token-of-the-test";
     public const string AdminToken = "admin-token-of-the-test";
+    private const int FirstPort = 20_000;
+    private const int Ports = 12_000;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(120);
+
+    // Test programs that run at the same time begin at different ones.
+    private static int _ports = Environment.ProcessId * 97 % Ports;
     private readonly List<WebApplication> _apps = [];
     private WebApplication? _coordinator;
 
@@ -89,11 +94,23 @@ internal sealed class LocalCluster : IAsyncDisposable
 
     public static int ExitCodeOf(WebApplication worker) => worker.Services.GetRequiredService<WorkerExit>().Code;
 
+    /// <summary>A port of the loopback that nobody else takes before it is listened to: below those that connections are given.</summary>
     public static int FreePort()
     {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
+        while (true)
+        {
+            var port = FirstPort + (Interlocked.Increment(ref _ports) % Ports);
+            try
+            {
+                using var listener = new TcpListener(IPAddress.Loopback, port);
+                listener.Start();
+                return port;
+            }
+            catch (SocketException)
+            {
+                // Somebody listens there.
+            }
+        }
     }
 
     public async ValueTask DisposeAsync()

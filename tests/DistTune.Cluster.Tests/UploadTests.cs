@@ -38,7 +38,7 @@ public sealed class UploadTests : IDisposable
             Layout = plan.Layout,
             Before = (group, _) =>
             {
-                Interlocked.Add(ref computed, group.Kind == GroupKind.Train ? 1 : 0);
+                Interlocked.Add(ref computed, group.Kind == GroupKind.Train && group.Step == 0 ? 1 : 0);
                 return Task.CompletedTask;
             },
         };
@@ -81,7 +81,7 @@ public sealed class UploadTests : IDisposable
         Assert.Equal(UploadState.Partial, answer.State);
         var received = Assert.Single(answer.Received);
         Assert.Equal(vector.Length, received.End);
-        Assert.InRange(received.Start, 1, vector.Length / 2);
+        Assert.InRange(received.Start, 1, vector.Length - 1);
 
         vector[3] = BitConverter.Int32BitsToSingle(BitConverter.SingleToInt32Bits(vector[3]) ^ 1);
         var header = new PushHeader { SessionId = again, Reference = answer.Reference, Resumes = true };
@@ -122,7 +122,7 @@ public sealed class UploadTests : IDisposable
         Configure = setup => setup with { Runs = [.. setup.Runs.Select(run => run with { Store = store })] },
     };
 
-    // Last to first, as a backward pass does; cut when half of it lies in the spool.
+    // Last to first, as a backward pass does; cut when some of it lies in the spool.
     private async Task SendHalfAsync(Training.TrainingClient client, string session, Protocol.V1.GroupReference reference, float[] vector)
     {
         using var half = client.Push(Joined);

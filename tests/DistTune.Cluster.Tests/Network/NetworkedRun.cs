@@ -32,7 +32,7 @@ internal sealed class NetworkedRun
             ["Kestrel__Endpoints__grpc__Url"] = _address,
             ["Kestrel__Endpoints__grpc__Protocols"] = "Http2",
         },
-        _network.Coordinator.Space.Name);
+        networkNamespace: _network.Coordinator.Space.Name);
 
     public ServiceProcess StartWorker(int rank, int threads = 1) => new(
         "DistTune.Worker",
@@ -46,7 +46,7 @@ internal sealed class NetworkedRun
             ["OMP_NUM_THREADS"] = "1",
             ["OPENBLAS_NUM_THREADS"] = "1",
         },
-        _network.Workers[rank].Space.Name);
+        networkNamespace: _network.Workers[rank].Space.Name);
 
     private Dictionary<string, string> Certificate(string name) => new()
     {
