@@ -79,7 +79,7 @@ install_peers() {
   local log="$PEERS/install.log"
   if ! /usr/bin/python3 -c 'import grpc, torch' 2> /dev/null || [ -z "$(command -v promtool)" ] || [ -z "$(command -v ip)" ]; then
     say "Installing peers for tests: python3-grpcio python3-torch prometheus libfaketime iproute2"
-    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-grpcio python3-torch python3-numpy prometheus libfaketime iproute2; } > "$log" 2>&1 ||
+    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends python3-grpcio python3-torch python3-numpy prometheus libfaketime iproute2; } > "$log" 2>&1 ||
       say "  could not be installed (${log#"$ROOT"/}); their tests will skip"
   fi
   if [ ! -d "$PEERS/node_modules/@grpc/grpc-js" ]; then
