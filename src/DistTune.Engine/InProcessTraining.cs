@@ -52,6 +52,10 @@ public static class InProcessTraining
         var canaries = await Task.WhenAll(computers.Select(
             computer => Canary.ComputeAsync(computer, plan.RunId, plan.VocabularySize, plan.Layout.Length, cancellationToken))).ConfigureAwait(false);
 
+        // Their vectors are as long as the run's own: they go before those come, and what computed them off the stack before that.
+        await Task.Yield();
+        GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive);
+
         // All workers are here from the start; there is nobody to give an overdue group to who would be any faster.
         var options = new EngineOptions
         {

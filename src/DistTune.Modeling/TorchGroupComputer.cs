@@ -136,22 +136,30 @@ public sealed class TorchGroupComputer : IGroupComputer
     private void RunLane()
     {
         torch.set_num_threads(1);
-        foreach (var item in _queue.GetConsumingEnumerable())
+        while (_queue.TryTake(out var item, Timeout.Infinite))
         {
-            try
-            {
-                item.CancellationToken.ThrowIfCancellationRequested();
-                item.Completion.SetResult(Compute(item));
-            }
-            catch (OperationCanceledException) when (item.CancellationToken.IsCancellationRequested)
-            {
-                item.Completion.SetCanceled(item.CancellationToken);
-            }
-            catch (Exception fault)
-            {
-                // The lane lives on; whoever asked for this group learns why it failed.
-                item.Completion.SetException(fault);
-            }
+            Finish(item);
+
+            // Its vectors must not stay for as long as the lane waits for the next.
+            item = null;
+        }
+    }
+
+    private void Finish(WorkItem item)
+    {
+        try
+        {
+            item.CancellationToken.ThrowIfCancellationRequested();
+            item.Completion.SetResult(Compute(item));
+        }
+        catch (OperationCanceledException) when (item.CancellationToken.IsCancellationRequested)
+        {
+            item.Completion.SetCanceled(item.CancellationToken);
+        }
+        catch (Exception fault)
+        {
+            // The lane lives on; whoever asked for this group learns why it failed.
+            item.Completion.SetException(fault);
         }
     }
 

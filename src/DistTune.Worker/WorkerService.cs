@@ -80,6 +80,10 @@ internal sealed class WorkerService(
             fingerprint = fingerprint with { Canaries = fingerprint.Canaries.Add(run.RunId, await CanaryAsync(run, stoppingToken)) };
         }
 
+        // A canary's vectors are as long as the run's own: they go before those come, and what computed them off the stack before that.
+        await Task.Yield();
+        GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive);
+
         using var abort = new CancellationTokenSource();
         await using var grace = stoppingToken.UnsafeRegister(_ => abort.CancelAfter(DrainGrace), null);
         await using var held = new HeldWork(client, abort.Token);

@@ -25,7 +25,7 @@ public static class MemoryPredictor
     private const int Versions = 4;
 
     // A coordinator of its own allocates little else, so that its collector looks more rarely and leaves more of them, as measured.
-    private const int VersionsOfService = 8;
+    private const int VersionsOfService = 7;
 
     // Gradients that a coordinator holds in memory at most, besides one for each level of the tree; others wait in the spool.
     private const int GradientsInMemory = 16;
