@@ -74,17 +74,28 @@ internal sealed class GradientPush(CoordinatorClient client, GroupResult result,
     {
         try
         {
-            await call.RequestStream.WriteAsync(part);
-            if (last)
+            // A write can stay without an end when the answer comes first: nobody opens the window for it any more.
+            var writing = WriteAsync(call.RequestStream, part, last);
+            if (await Task.WhenAny(writing, call.ResponseAsync) != writing)
             {
-                await call.RequestStream.CompleteAsync();
+                return false;
             }
 
+            await writing;
             return true;
         }
         catch (Exception fault) when (fault is RpcException or InvalidOperationException)
         {
             return false;
+        }
+    }
+
+    private static async Task WriteAsync(IClientStreamWriter<PushPart> parts, PushPart part, bool last)
+    {
+        await parts.WriteAsync(part);
+        if (last)
+        {
+            await parts.CompleteAsync();
         }
     }
 

@@ -214,14 +214,18 @@ public sealed class AccessTests : IDisposable
     {
         await using var cluster = new LocalCluster();
         await cluster.StartCoordinatorAsync(Options, FakePlan.Create());
-        using var channel = GrpcChannel.ForAddress(cluster.Address);
-        var client = new Training.TrainingClient(channel);
         var headers = Bearer(LocalCluster.Token);
+
+        // A connection each: the transport may close one whose caller still sends to a call that was answered.
+        using var first = GrpcChannel.ForAddress(cluster.Address);
+        using var second = GrpcChannel.ForAddress(cluster.Address, new GrpcChannelOptions { DisposeHttpClient = true, HttpHandler = new SocketsHttpHandler() });
+        var client = new Training.TrainingClient(first);
         var session = (await client.RegisterAsync(Registration(), headers)).SessionId;
-        using var huge = client.Push(headers);
+        using var huge = new Training.TrainingClient(second).Push(headers);
         using var many = client.Session(headers);
 
-        await WriteAsync(huge.RequestStream, new PushPart { Chunk = new Chunk { Data = ByteString.CopyFrom(new byte[5 << 20]) } });
+        // Its write may never end: it waits for a window that nobody opens after the answer.
+        await Task.WhenAny(huge.ResponseAsync, WriteAsync(huge.RequestStream, new PushPart { Chunk = new Chunk { Data = ByteString.CopyFrom(new byte[5 << 20]) } }));
         await WriteAsync(many.RequestStream, new SessionReport { SessionId = session, Progress = { Enumerable.Repeat(new GroupReference(), 100_000) } });
         var register = Registration();
         register.Fingerprint.ComputeLibrary = new string('x', 100_000);

@@ -5,6 +5,7 @@ using DistTune.Engine.Storage;
 using DistTune.Engine.Tests;
 using DistTune.Protocol;
 using DistTune.Protocol.V1;
+using DistTune.Worker;
 using Grpc.Core;
 using Grpc.Net.Client;
 using GroupKind = DistTune.Core.Training.GroupKind;
@@ -17,6 +18,7 @@ public sealed class UploadTests : IDisposable
 {
     private static readonly EngineOptions Options = new() { LeaseDuration = TimeSpan.FromSeconds(60), BackupAfter = TimeSpan.FromSeconds(60) };
     private static readonly Metadata Joined = new() { { "authorization", $"Bearer {LocalCluster.Token}" } };
+    private static readonly TimeSpan Soon = TimeSpan.FromSeconds(30);
     private readonly string _folder = Directory.CreateTempSubdirectory("disttune-uploads-").FullName;
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
@@ -59,6 +61,34 @@ public sealed class UploadTests : IDisposable
 
         // What was under way when the connection was cut is lost: HTTP/2's window, and what lay in the network. A second time from the start would be half as much again.
         Assert.InRange(network.SentBytes, Sent, Sent + (Sent / 4));
+    }
+
+    [Fact]
+    public async Task A_result_that_is_refused_before_all_of_it_was_sent_holds_up_nobody()
+    {
+        var vector = new float[4 << 20];
+        var plan = Plan([new ParameterEntry("t", [1024, vector.Length / 1024], 0, 0)]);
+        await using var cluster = new LocalCluster();
+        await cluster.StartCoordinatorAsync(Options, plan);
+
+        // Whether a write is left waiting is a matter of chance.
+        for (var i = 0; i < 10; i++)
+        {
+            using var client = new CoordinatorClient(new WorkerOptions(cluster.Address, LocalCluster.Token, "by-hand", 0, 1, null), TimeProvider.System);
+            var session = (await client.RegisterAsync(ByHand.Registration(), TestContext.Current.CancellationToken)).SessionId;
+            var grant = new Protocol.V1.Grant { Reference = new GroupReference { RunId = plan.RunId, Term = -1, Kind = Protocol.V1.GroupKind.Train } };
+            await using var result = new GroupResult(grant, vector, () => { }, ComputeAsync, TestContext.Current.CancellationToken);
+
+            var ack = await new GradientPush(client, result, session, rank: 0).SendAsync(null, TestContext.Current.CancellationToken).WaitAsync(Soon, TestContext.Current.CancellationToken);
+
+            Assert.Equal(PushStatus.Stale, ack.Status);
+        }
+
+        Task<GroupOutcome> ComputeAsync(IGradientSink sink, CancellationToken cancellationToken)
+        {
+            sink.Write(0, vector);
+            return Task.FromResult(new GroupOutcome(0, 1, 1, [], new GroupTimings(0, 0, 0)));
+        }
     }
 
     [Fact]
