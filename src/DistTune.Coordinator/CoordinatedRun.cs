@@ -13,6 +13,9 @@ internal sealed record CoordinatedRun(RunPlan Plan, AdapterVersion InitialAdapte
     /// <summary>Where the run is kept; null keeps it in memory only.</summary>
     public RunStore? Store { get; init; }
 
+    /// <summary>What a person should know of its start; null for nothing.</summary>
+    public string? Notice { get; init; }
+
     /// <summary>A log line every so many steps.</summary>
     public int LoggingSteps { get; init; } = 1;
 }

@@ -55,7 +55,7 @@ internal static class CoordinatorSetupLoader
         // The folder's lock first: until it is held, another coordinator may be writing these files.
         var store = RunStore.Open(run, time, environment(Launch) ?? "");
         var files = new RunFiles(run, time, store.Resumed ? store.Found : null);
-        var coordinated = new CoordinatedRun(run.Plan, run.InitialAdapter, new FolderOutputs(files)) { LoggingSteps = config.LoggingSteps, Store = store };
+        var coordinated = new CoordinatedRun(run.Plan, run.InitialAdapter, new FolderOutputs(files)) { LoggingSteps = config.LoggingSteps, Store = store, Notice = run.InitialNotice };
         return new CoordinatorSetup([coordinated], token, adminToken, engine)
         {
             ReaderToken = readerToken,

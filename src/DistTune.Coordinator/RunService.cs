@@ -27,7 +27,12 @@ internal sealed class RunService(
             var observer = new CompositeRunObserver(_metrics, run.Outputs, new LoggingObserver(logger, run.LoggingSteps));
             foreach (var notice in run.Store?.Notices ?? [])
             {
-                logger.RecoveryNotice(notice);
+                logger.Notice(notice);
+            }
+
+            if (run.Notice is { } start)
+            {
+                logger.Notice(start);
             }
 
             if (run.Store is { Resumed: true, Found: var found })

@@ -10,7 +10,8 @@ namespace DistTune.Coordinator;
 
 /// <summary>The workers' service: the wire on one side, the Engine's registry on the other.</summary>
 internal sealed class TrainingService(
-    RunRegistry registry, SessionLinks links, OpenPushes pushes, ClientPatience patience, CoordinatorMetrics metrics, MemoryTally memory)
+    RunRegistry registry, SessionLinks links, OpenPushes pushes, ClientPatience patience, CoordinatorMetrics metrics, MemoryTally memory,
+    ILogger<TrainingService> logger)
     : Training.TrainingBase
 {
     private const int LongestName = 200;
@@ -34,8 +35,16 @@ internal sealed class TrainingService(
         }
 
         MessageBounds.Check(request.Fingerprint);
-        var worker = registry.Register(request.Worker, request.Rank, request.Slots, TrainingMapping.ToFingerprint(request.Fingerprint), opensSession: true);
-        return Task.FromResult(new RegisterResponse { SessionId = worker.Id, Term = registry.Term });
+        try
+        {
+            var worker = registry.Register(request.Worker, request.Rank, request.Slots, TrainingMapping.ToFingerprint(request.Fingerprint), opensSession: true);
+            return Task.FromResult(new RegisterResponse { SessionId = worker.Id, Term = registry.Term });
+        }
+        catch (DistTuneException refusal)
+        {
+            logger.JoinRefused(request.Worker, refusal.Message);
+            throw;
+        }
     }
 
     public override async Task Session(IAsyncStreamReader<SessionReport> requestStream, IServerStreamWriter<SessionCommand> responseStream, ServerCallContext context)

@@ -19,7 +19,14 @@ internal static class Banner
         var (plan, config, data) = (run.Plan, run.Config, run.Data);
         var modules = plan.Layout.Entries.Count(entry => entry.Name.EndsWith(AdapterLayout.SuffixA, StringComparison.Ordinal));
         Row(console, "base", $"{plan.BaseModel} ({run.Spec.Family}, {Count(run.BaseParameters)} parameters, held in {(plan.BaseInBFloat16 ? "bf16" : "fp32")}{(plan.Quantization is { } quantization ? $", layers in {quantization.Tag}" : "")})");
-        Row(console, "adapter", $"{(plan.Quantization is null ? "LoRA" : "QLoRA")} r {plan.Adapter.Rank}, alpha {plan.Adapter.Alpha} on {modules} modules: {Count(plan.Layout.ParameterCount)} trained, {(double)plan.Layout.ParameterCount / run.BaseParameters:0.00%} of the base");
+        Row(console, "adapter", plan.Adapter.Kind == AdapterKind.Full
+            ? (FormattableString)$"none: {Count(plan.Layout.ParameterCount)} parameters of the base are trained themselves"
+            : $"{(plan.Quantization is null ? "LoRA" : "QLoRA")} r {plan.Adapter.Rank}, alpha {plan.Adapter.Alpha} on {modules} modules: {Count(plan.Layout.ParameterCount)} trained, {(double)plan.Layout.ParameterCount / run.BaseParameters:0.00%} of the base");
+        if (run.InitialNotice is { } notice)
+        {
+            Row(console, "start", $"{notice}");
+        }
+
         Row(console, "data", $"{data.TrainingRows} rows, {Count(data.Tokens)} tokens, {data.TrainedShare:0.0%} of them trained; {data.HeldOutRows} rows held out{Dropped(data)}");
         Row(console, "batch", $"{config.MicroBatchSize} rows x {config.GradientAccumulationSteps} groups = {config.MicroBatchSize * config.GradientAccumulationSteps} rows a step, shared by {workers} {(workers == 1 ? "worker" : "workers")} x {threads} {(threads == 1 ? "thread" : "threads")}");
         Row(console, "steps", $"{plan.Steps} ({(double)plan.Steps / plan.StepsPerEpoch:0.##} epochs of {plan.StepsPerEpoch}), {config.Values["lr_scheduler"].Value} to {plan.Schedule.LearningRate:0.######e0}, warmup {plan.Schedule.WarmupSteps}");

@@ -128,17 +128,21 @@ public sealed class PeftAdapter
     /// <param name="layout">The layout.</param>
     /// <param name="values">The flat vector, changed in place.</param>
     /// <param name="strict">Whether missing and left-over tensors are faults; another shape always is one.</param>
+    /// <returns>What is missing and what was left out, a line each; none if <paramref name="strict"/>.</returns>
     /// <exception cref="DistTuneException">Tensors do not fit; the message lists them.</exception>
-    public void Overlay(ParameterLayout layout, Span<float> values, bool strict)
+    public ImmutableArray<string> Overlay(ParameterLayout layout, Span<float> values, bool strict)
     {
         ArgumentNullException.ThrowIfNull(layout);
-        var faults = Fill(layout, values).Where(fault => strict || fault.Kind == TensorFault.Different).ToArray();
+        var differences = Fill(layout, values).ToArray();
+        var faults = differences.Where(fault => strict || fault.Kind == TensorFault.Different).ToArray();
         if (faults.Length > 0)
         {
             throw Mismatch(faults, strict
                 ? "Use the adapter's own base model, rank and target_modules, or set init_adapter_strict: false to take what fits."
                 : "Use the adapter's own base model and rank.");
         }
+
+        return [.. differences.Select(difference => difference.Text)];
     }
 
     /// <summary>Refuses an adapter that belongs on a base that its start has changed, which a plain base is not.</summary>

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using DistTune.Core.Configuration;
 using DistTune.Core.Formats;
 using DistTune.Core.Models;
@@ -8,20 +9,22 @@ using DistTune.Core.Training;
 namespace DistTune.Core.Planning;
 
 /// <summary>The values that a run starts from.</summary>
-internal static class InitialAdapter
+/// <param name="Values">The flat vector.</param>
+/// <param name="Differences">What the adapter that the configuration names lacks or has too much, a line each.</param>
+internal sealed record InitialAdapter(float[] Values, ImmutableArray<string> Differences)
 {
     /// <summary>The base's own weights, a fresh adapter, or the adapter that the configuration names.</summary>
     /// <exception cref="DistTuneException">The adapter does not fit; the message lists what does not.</exception>
-    public static float[] Values(RunConfig config, ParameterLayout layout, DecoderSpec spec, IWeightSource weights)
+    public static InitialAdapter Create(RunConfig config, ParameterLayout layout, DecoderSpec spec, IWeightSource weights)
     {
         if (config.Adapter.Kind == AdapterKind.Full)
         {
-            return AdapterInitialization.FromBase(layout, weights);
+            return new InitialAdapter(AdapterInitialization.FromBase(layout, weights), []);
         }
 
         if (config.Adapter.Start == LoraStart.Loftq)
         {
-            return FromWhatFourBitsLeaveOut(config, layout, spec, weights);
+            return new InitialAdapter(FromWhatFourBitsLeaveOut(config, layout, spec, weights), []);
         }
 
         if (config.Adapter.Start == LoraStart.Pissa && (config.InitialAdapter is not null || config.Quantization is not null))
@@ -33,14 +36,13 @@ internal static class InitialAdapter
         var values = AdapterInitialization.Create(layout, config.Adapter, config.Seed, weights: RestoredWeights.Of(weights, spec, config.Quantization));
         if (config.InitialAdapter is not { } folder)
         {
-            return values;
+            return new InitialAdapter(values, []);
         }
 
         var adapter = PeftAdapter.Load(folder);
         adapter.RequireUnchangedBase();
         adapter.RequireScales(layout, config.Adapter);
-        adapter.Overlay(layout, values, config.InitialAdapterIsStrict);
-        return values;
+        return new InitialAdapter(values, adapter.Overlay(layout, values, config.InitialAdapterIsStrict));
     }
 
     private static float[] FromWhatFourBitsLeaveOut(RunConfig config, ParameterLayout layout, DecoderSpec spec, IWeightSource weights)

@@ -53,6 +53,22 @@ public sealed record PreparedRun
     /// <summary>The adapter that training starts from.</summary>
     public required AdapterVersion InitialAdapter { get; init; }
 
+    /// <summary>What the adapter that the configuration starts from lacks, which starts afresh, and has too much, which is left out; a line each.</summary>
+    public ImmutableArray<string> InitialDifferences { get; init; } = [];
+
+    /// <summary><see cref="InitialDifferences"/> in a sentence; null without any.</summary>
+    public string? InitialNotice
+    {
+        get
+        {
+            const int Shown = 8;
+            var more = InitialDifferences.Length > Shown ? FormattableString.Invariant($"; and {InitialDifferences.Length - Shown} more") : "";
+            return InitialDifferences.IsEmpty
+                ? null
+                : FormattableString.Invariant($"{Config.InitialAdapter}: {InitialDifferences.Length} tensors differ from the run's adapter; missing ones start afresh, others are left out ({string.Join("; ", InitialDifferences.Take(Shown))}{more})");
+        }
+    }
+
     /// <summary>Number of parameters of the base.</summary>
     public long BaseParameters => Spec.Weights.Sum(weight => weight.Shape.Aggregate(1L, (product, dimension) => checked(product * dimension)));
 

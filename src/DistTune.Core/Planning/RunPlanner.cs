@@ -41,7 +41,8 @@ public static class RunPlanner
         RequireTrainedTokens(data, config);
 
         var layout = ParameterGroups.WithRates(AdapterLayout.Create(spec, config.Adapter), config.LoraPlus, config.Optimizer.LearningRate);
-        var initial = AdapterHash.Version(InitialAdapter.Values(config, layout, spec, weights));
+        var start = InitialAdapter.Create(config, layout, spec, weights);
+        var initial = AdapterHash.Version(start.Values);
         var steps = StepPlan.Create(
             data.Training.Length, config.MicroBatchSize, config.GradientAccumulationSteps, config.Epochs, config.MaxSteps, config.Seed, config.Shuffle);
         var schedule = config.Optimizer.ScheduleFor(steps.Steps);
@@ -64,6 +65,7 @@ public static class RunPlanner
             Data = data.Summary,
             Prompts = data.Prompts,
             InitialAdapter = initial,
+            InitialDifferences = start.Differences,
             Plan = new RunPlan
             {
                 RunId = runId,

@@ -54,7 +54,7 @@ public static class FourBitFolder
         var infos = new List<WeightInfo>();
         foreach (var info in weights.Weights)
         {
-            infos.AddRange(weights.FindFourBit(info.Name) is null ? [info] : Quantize(weights, info.Name, parts));
+            infos.AddRange(weights.FindFourBit(info.Name) is null ? [InFull(info)] : Quantize(weights, info.Name, parts));
         }
 
         SafetensorsWriter.Write(path, infos, (info, stream) =>
@@ -69,6 +69,12 @@ public static class FourBitFolder
                 weights.ReadFourBit(info.Name, bytes);
                 stream.Write(bytes.Packed);
             }
+            else if (weights.Find(info.Name)!.Type == WeightType.Quantized)
+            {
+                var values = new float[checked((int)info.Length)];
+                weights.ReadFloat32(info.Name, values);
+                SafetensorsWriter.WriteValues(stream, values, info.Type);
+            }
             else
             {
                 var raw = new byte[checked((int)(info.Length * WeightConversion.SizeOf(info.Type)))];
@@ -77,6 +83,9 @@ public static class FourBitFolder
             }
         });
     }
+
+    // What a GGUF file has in blocks of its own and is no layer's matrix (its embeddings) is written as it is computed with.
+    private static WeightInfo InFull(WeightInfo info) => info.Type == WeightType.Quantized ? new WeightInfo(info.Name, WeightType.Float32, info.Shape) : info;
 
     private static IEnumerable<WeightInfo> Quantize(QuantizingWeights weights, string name, Dictionary<string, byte[]> parts)
     {

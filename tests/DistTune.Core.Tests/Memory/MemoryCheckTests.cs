@@ -73,6 +73,23 @@ public sealed class MemoryCheckTests
 
             File.WriteAllText(Path.Combine(group, "memory.max"), "1000000\n");
             Assert.Equal(1000000 - 200000, FreeMemory.Bytes(root.FullName));
+
+            // A service of the machine lies deeper, and what is above it bounds it, too.
+            Directory.CreateDirectory(Path.Combine(root.FullName, "proc", "self"));
+            File.WriteAllText(Path.Combine(root.FullName, "proc", "self", "cgroup"), "3:cpu,cpuacct:/\n0::/jobs/one\n");
+            var own = Directory.CreateDirectory(Path.Combine(group, "jobs", "one")).FullName;
+            File.WriteAllText(Path.Combine(own, "memory.max"), "max\n");
+            File.WriteAllText(Path.Combine(own, "memory.current"), "1\n");
+            File.WriteAllText(Path.Combine(group, "jobs", "memory.max"), "500000\n");
+            File.WriteAllText(Path.Combine(group, "jobs", "memory.current"), "100000\n");
+            Assert.Equal(400000, FreeMemory.Bytes(root.FullName));
+
+            var legacy = Directory.CreateDirectory(Path.Combine(group, "memory", "job")).FullName;
+            File.WriteAllText(Path.Combine(root.FullName, "proc", "self", "cgroup"), "4:memory:/job\n0::/\n");
+            File.WriteAllText(Path.Combine(legacy, "memory.limit_in_bytes"), "90000\n");
+            File.WriteAllText(Path.Combine(legacy, "memory.usage_in_bytes"), "50000\n");
+            File.WriteAllText(Path.Combine(legacy, "memory.stat"), "total_inactive_file 10000\n");
+            Assert.Equal(50000, FreeMemory.Bytes(root.FullName));
         }
         finally
         {

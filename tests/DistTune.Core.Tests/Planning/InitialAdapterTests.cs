@@ -43,6 +43,9 @@ public sealed class InitialAdapterTests
         Assert.Contains("not expected: base_model.model.model.layers.0.self_attn.k_proj.lora_A.weight", error.Message, StringComparison.Ordinal);
         Assert.Contains("init_adapter_strict: false", error.Message, StringComparison.Ordinal);
         var run = await Plan(tiny, Run + "\ninit_adapter_strict: false");
+        Assert.Contains("missing: base_model.model.model.layers.0.self_attn.v_proj.lora_A.weight", run.InitialDifferences);
+        Assert.Contains("not expected: base_model.model.model.layers.0.self_attn.k_proj.lora_A.weight", run.InitialDifferences);
+        Assert.Contains("4 tensors differ", run.InitialNotice, StringComparison.Ordinal);
         foreach (var entry in run.Plan.Layout.Entries.Where(entry => entry.Role == TensorRole.LoraB))
         {
             var slice = run.InitialAdapter.Values.Span.Slice((int)entry.Offset, (int)entry.Length);

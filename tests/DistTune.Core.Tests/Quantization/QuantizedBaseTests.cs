@@ -64,6 +64,32 @@ public sealed class QuantizedBaseTests : IDisposable
         Assert.Equal(Bytes(cached), Bytes(direct));
     }
 
+    [Theory]
+    [InlineData("tiny-Q4_1.gguf")]
+    [InlineData("tiny-Q8_0.gguf")]
+    public void What_a_GGUF_base_has_in_blocks_beside_its_layers_is_cached_in_full(string file)
+    {
+        var source = _cache.CreateSubdirectory("source").FullName;
+        System.IO.File.Copy(Golden.Path("gguf", "hf", ModelFamilies.ConfigName), Path.Combine(source, ModelFamilies.ConfigName));
+        System.IO.File.Copy(Golden.Path("gguf", file), Path.Combine(source, file));
+        var spec = ModelFamilies.Describe(source);
+        using var cached = QuantizedBase.Open(source, Sha256, spec, new FourBitSettings(), Path.Combine(_cache.FullName, "made"));
+        using var direct = new QuantizingWeights(WeightSources.Open(source), spec, new FourBitSettings());
+
+        Assert.IsNotType<QuantizingWeights>(cached);
+        foreach (var weight in direct.Weights.Where(weight => direct.FindFourBit(weight.Name) is null))
+        {
+            Assert.Equal(Values(direct, weight), Values(cached, weight));
+        }
+
+        static float[] Values(IFourBitWeights weights, WeightInfo weight)
+        {
+            var values = new float[weight.Length];
+            weights.ReadFloat32(weight.Name, values);
+            return values;
+        }
+    }
+
     [Fact]
     public void A_base_in_four_bits_refuses_settings_that_contradict_it()
     {
