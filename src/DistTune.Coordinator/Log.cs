@@ -46,8 +46,8 @@ internal static partial class Log
     [LoggerMessage(EventId = 1012, Level = LogLevel.Warning, Message = "{Workers} workers have not left after {Seconds:F0} s; ending without them.")]
     public static partial void WorkersRemain(this ILogger logger, int workers, double seconds);
 
-    [LoggerMessage(EventId = 1017, Level = LogLevel.Warning, Message = "Worker {Worker} may not join: {Reason}")]
-    public static partial void JoinRefused(this ILogger logger, string worker, string reason);
+    [LoggerMessage(EventId = 1017, Level = LogLevel.Warning, Message = "A worker was refused. {Reason}")]
+    public static partial void JoinRefused(this ILogger logger, string reason);
 
     [LoggerMessage(EventId = 1013, Level = LogLevel.Information, Message = "Worker {Worker} left; {Workers} workers.")]
     public static partial void WorkerDone(this ILogger logger, string worker, int workers);

@@ -42,7 +42,7 @@ internal sealed class TrainingService(
         }
         catch (DistTuneException refusal)
         {
-            logger.JoinRefused(request.Worker, refusal.Message);
+            logger.JoinRefused(refusal.Message);
             throw;
         }
     }

@@ -229,9 +229,7 @@ public sealed class PeftAdapter
 
     private DistTuneException Mismatch((TensorFault Kind, string Name, string Text)[] faults, string cure)
     {
-        const int Shown = 8;
-        var listed = string.Join("; ", faults.Take(Shown).Select(fault => fault.Text)) + (faults.Length > Shown ? $"; and {faults.Length - Shown} more" : "");
-        return FileFault.Of(_folder, $"{faults.Length} tensors do not fit the run's adapter ({listed})", cure);
+        return FileFault.Of(_folder, $"{faults.Length} tensors do not fit the run's adapter ({Listing.Of([.. faults.Select(fault => fault.Text)])})", cure);
     }
 
     private enum TensorFault

@@ -128,7 +128,6 @@ public sealed class MergedWeights : IWeightSource
 
     private void CheckPlaces(bool headStaysTied)
     {
-        const int Shown = 8;
         var faults = new List<string>();
         foreach (var module in _adapter.Modules)
         {
@@ -146,10 +145,9 @@ public sealed class MergedWeights : IWeightSource
 
         if (faults.Count > 0)
         {
-            var more = faults.Count > Shown ? $"; and {faults.Count - Shown} more" : "";
             throw new DistTuneException(
                 FaultKind.Configuration,
-                $"{_adapter.Origin}: {faults.Count} of its tensors have no place in the base ({string.Join("; ", faults.Take(Shown))}{more}). Use the adapter's own base model.");
+                $"{_adapter.Origin}: {faults.Count} of its tensors have no place in the base ({Listing.Of(faults)}). Use the adapter's own base model.");
         }
 
         if (_adapter.Modules.Where(module => module.BiasOfB is not null && Find(BiasName(module)) is null).ToArray() is { Length: > 0 } unplaced)

@@ -74,7 +74,6 @@ public static class ModelFamilies
     {
         ArgumentNullException.ThrowIfNull(spec);
         ArgumentNullException.ThrowIfNull(weights);
-        const int Shown = 8;
         var known = spec.Weights.Select(weight => weight.Name).ToHashSet(StringComparer.Ordinal);
         var homeless = weights.Weights.Where(weight => !known.Contains(weight.Name) && !spec.IsRedundant(weight.Name));
         string[] faults =
@@ -84,10 +83,9 @@ public static class ModelFamilies
         ];
         if (faults.Length > 0)
         {
-            var more = faults.Length > Shown ? $"; and {faults.Length - Shown} more" : "";
             throw FileFault.Of(
                 path,
-                $"{faults.Length} weights are not as the configuration says ({string.Join("; ", faults.Take(Shown))}{more})",
+                $"{faults.Length} weights are not as the configuration says ({Listing.Of(faults)})",
                 "Fetch configuration and weights from one revision.");
         }
     }

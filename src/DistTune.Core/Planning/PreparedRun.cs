@@ -57,17 +57,9 @@ public sealed record PreparedRun
     public ImmutableArray<string> InitialDifferences { get; init; } = [];
 
     /// <summary><see cref="InitialDifferences"/> in a sentence; null without any.</summary>
-    public string? InitialNotice
-    {
-        get
-        {
-            const int Shown = 8;
-            var more = InitialDifferences.Length > Shown ? FormattableString.Invariant($"; and {InitialDifferences.Length - Shown} more") : "";
-            return InitialDifferences.IsEmpty
-                ? null
-                : FormattableString.Invariant($"{Config.InitialAdapter}: {InitialDifferences.Length} tensors differ from the run's adapter; missing ones start afresh, others are left out ({string.Join("; ", InitialDifferences.Take(Shown))}{more})");
-        }
-    }
+    public string? InitialNotice => InitialDifferences.IsEmpty
+        ? null
+        : FormattableString.Invariant($"{Config.InitialAdapter}: {InitialDifferences.Length} tensors differ from the run's adapter; missing ones start afresh, others are left out ({Listing.Of(InitialDifferences)})");
 
     /// <summary>Number of parameters of the base.</summary>
     public long BaseParameters => Spec.Weights.Sum(weight => weight.Shape.Aggregate(1L, (product, dimension) => checked(product * dimension)));

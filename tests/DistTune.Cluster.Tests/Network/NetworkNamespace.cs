@@ -47,6 +47,7 @@ internal sealed class NetworkNamespace : IDisposable
         : !HasProgram("ip") ? "the program 'ip' is missing (Debian: apt-get install iproute2)"
         : !File.Exists(TunDevice.Path) ? $"{TunDevice.Path} is missing (modprobe tun; for a container --device {TunDevice.Path})"
         : !Environment.IsPrivilegedProcess ? "network namespaces need root"
+        : !TunDevice.HasDriver() ? $"{TunDevice.Path} has no driver (modprobe tun)"
         : null;
 
     /// <summary>Deletes what runs left behind that were killed, and ends the processes that are still in there.</summary>

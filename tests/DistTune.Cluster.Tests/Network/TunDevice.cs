@@ -45,6 +45,25 @@ internal sealed partial class TunDevice : IDisposable
         Name = Encoding.ASCII.GetString(request.AsSpan(0, request.AsSpan().IndexOf((byte)0)));
     }
 
+    /// <summary>Whether there is a driver behind the device's node; a container may have the node alone.</summary>
+    public static bool HasDriver()
+    {
+        try
+        {
+            File.OpenHandle(Path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite).Dispose();
+            return true;
+        }
+        catch (IOException)
+        {
+            return false;
+        }
+        catch (UnauthorizedAccessException)
+        {
+            // There may be one; who makes an interface finds out.
+            return true;
+        }
+    }
+
     /// <summary>The interface's name.</summary>
     public string Name { get; }
 
