@@ -7,25 +7,13 @@ namespace DistTune.Coordinator;
 /// How long the coordinator waits for a client: as long as a lease lives without progress. A client that does not read, or sends nothing,
 /// pins memory no longer than that.
 /// </summary>
-internal sealed class ClientPatience : IDisposable
+internal sealed class ClientPatience(CoordinatorSetup setup, TimeProvider time, IHostApplicationLifetime lifetime)
 {
-    private readonly TimeSpan _patience;
-    private readonly TimeProvider _time;
-    private readonly CancellationTokenSource _stopping = new();
-    private readonly CancellationTokenRegistration _registration;
-
-    public ClientPatience(CoordinatorSetup setup, TimeProvider time, IHostApplicationLifetime lifetime)
-    {
-        _patience = setup.Engine.LeaseDuration;
-        _time = time;
-
-        // On a thread of its own: what ends with a call must not hold up the host, which has only begun to stop.
-        _registration = lifetime.ApplicationStopping.Register(() => _ = _stopping.CancelAsync());
-    }
+    private readonly TimeSpan _patience = setup.Engine.LeaseDuration;
 
     /// <summary>Ends with the call, or when the coordinator stops.</summary>
     public CancellationTokenSource Until(ServerCallContext context) =>
-        CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, _stopping.Token);
+        CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
 
     /// <summary>Waits for a client's next message.</summary>
     /// <param name="messages">What it sends.</param>
@@ -39,7 +27,7 @@ internal sealed class ClientPatience : IDisposable
         {
             try
             {
-                return await next.WaitAsync(_patience, _time, cancellationToken);
+                return await next.WaitAsync(_patience, time, cancellationToken);
             }
             catch (TimeoutException)
             {
@@ -60,7 +48,7 @@ internal sealed class ClientPatience : IDisposable
         var sending = messages.WriteAsync(message, context.CancellationToken);
         try
         {
-            await sending.WaitAsync(_patience, _time, CancellationToken.None);
+            await sending.WaitAsync(_patience, time, CancellationToken.None);
         }
         catch (TimeoutException)
         {
@@ -69,12 +57,5 @@ internal sealed class ClientPatience : IDisposable
             await sending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             throw new RpcException(new Status(StatusCode.ResourceExhausted, FormattableString.Invariant($"The client has read nothing for {_patience.TotalSeconds:0.#} s.")));
         }
-    }
-
-    /// <summary>Forgets the host.</summary>
-    public void Dispose()
-    {
-        _registration.Dispose();
-        _stopping.Dispose();
     }
 }

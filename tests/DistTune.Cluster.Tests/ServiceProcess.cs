@@ -23,10 +23,12 @@ internal sealed class ServiceProcess : IAsyncDisposable
         var folder = new DirectoryInfo(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar));
         var path = Path.Combine(folder.Parent!.Parent!.FullName, project, folder.Name, program ?? project);
 
-        // `ip` becomes the program that it starts, so that its id is the service's.
-        var start = networkNamespace is null
-            ? new ProcessStartInfo(path, arguments)
-            : new ProcessStartInfo("ip", ["netns", "exec", networkNamespace, path, .. arguments]);
+        // A shell has what it starts with '&' ignore SIGINT, and so do all descendants. `env` and `ip` become the program that they start,
+        // so that their id is the service's.
+        List<string> command = [path, .. arguments];
+        command.InsertRange(0, OperatingSystem.IsLinux() ? ["env", "--default-signal=INT"] : []);
+        command.InsertRange(0, networkNamespace is null ? [] : ["ip", "netns", "exec", networkNamespace]);
+        var start = new ProcessStartInfo(command[0], command[1..]);
         start.RedirectStandardOutput = true;
         start.RedirectStandardError = true;
         start.UseShellExecute = false;
