@@ -1,14 +1,13 @@
 using DistTune.Core.Access;
 using DistTune.Protocol.V1;
 using Grpc.Core;
-using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.AspNetCore.Http.Features;
 
 namespace DistTune.Coordinator;
 
 /// <summary>Lets only callers of the right role through: workers to the training service, people to the administration.</summary>
 internal sealed class AccessInterceptor(CallerAccess access, FailedJoins failures, ILogger<AccessInterceptor> logger) : CallInterceptor
 {
-    private static readonly object Admitted = new();
     private const string AdminPrefix = "/disttune.v1.Admin/";
     private const string Questions = AdminPrefix + nameof(Admin.AdminClient.GetStatus);
 
@@ -17,8 +16,8 @@ internal sealed class AccessInterceptor(CallerAccess access, FailedJoins failure
         // Many workers may share an address: neither those that are in nor those that show a certificate, which nobody can guess, are
         // locked out by a neighbour who fails.
         var http = context.GetHttpContext();
-        var connection = http.Features.Get<IConnectionItemsFeature>();
-        if (connection?.Items.ContainsKey(Admitted) != true && failures.IsClosed(http.Connection.RemoteIpAddress) && !access.ShowsCertificate(context))
+        var connection = http.Features.GetRequiredFeature<ConnectionAdmission>();
+        if (!connection.Admitted && failures.IsClosed(http.Connection.RemoteIpAddress) && !access.ShowsCertificate(context))
         {
             // Not logged: that is the point.
             throw new RpcException(new Status(StatusCode.ResourceExhausted, "Too many calls of this address were refused. Correct the token or the certificate and wait a minute."));
@@ -30,7 +29,7 @@ internal sealed class AccessInterceptor(CallerAccess access, FailedJoins failure
             throw Refuse(context, StatusCode.Unauthenticated, refusal);
         }
 
-        connection?.Items[Admitted] = true;
+        connection.Admit();
         return MayCall(role, context.Method)
             ? call()
             : throw Refuse(context, StatusCode.PermissionDenied, $"the role {AccessRoles.NameOf(role)} may not call it");

@@ -54,6 +54,7 @@ internal static class CoordinatorApp
     private static void Listen(KestrelServerOptions kestrel, IConfiguration configuration, CertificateFiles? tls)
     {
         CallLimits.Apply(kestrel.Limits);
+        kestrel.ConfigureEndpointDefaults(ConnectionAdmission.Keep);
         if (tls is not null)
         {
             kestrel.ConfigureHttpsDefaults(https => Serve(https, tls));

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using System.Text.Json;
 using DistTune.Cluster.Tests.Memory;
@@ -19,6 +20,7 @@ public sealed class CrowdRows
 
     // What a coordinator holds before anyone sends: runtime, libraries, and a small run's plan.
     private const long AtRest = 160L << 20;
+    private static readonly TimeSpan RefusedWithin = TimeSpan.FromMinutes(1);
     private static readonly Metadata Joined = new() { { "authorization", $"Bearer {Token}" } };
 
     [Fact]
@@ -69,19 +71,27 @@ public sealed class CrowdRows
         await using var coordinator = Start(run, port);
         var peak = coordinator.PeakAsync(TestContext.Current.CancellationToken);
         await FactsAsync(port);
-        var channels = Enumerable.Range(0, Connections).Select(_ => GrpcChannel.ForAddress(Address(port))).ToList();
+        var channels = Enumerable.Range(0, Connections).Select(_ => OneConnection(port)).ToList();
         var calls = channels.SelectMany(channel => Enumerable.Range(0, StreamsOfEach).Select(_ => new Training.TrainingClient(channel).Push(Joined))).ToList();
+        const int Most = (Connections * Coordinator.CallLimits.CallsOfEach) + Coordinator.CallLimits.CallsOfAll;
         var refused = 0;
+        var others = new ConcurrentQueue<Status>();
+        var allRefused = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var waiting = calls.ConvertAll(async call =>
         {
             var answer = await Assert.ThrowsAsync<RpcException>(async () => await call.ResponseAsync);
-            Interlocked.Add(ref refused, answer.StatusCode == StatusCode.ResourceExhausted ? 1 : 0);
+            if (answer.StatusCode != StatusCode.ResourceExhausted)
+            {
+                others.Enqueue(answer.Status);
+            }
+            else if (Interlocked.Increment(ref refused) == (Connections * StreamsOfEach) - Most)
+            {
+                allRefused.SetResult();
+            }
         });
-        const int Most = (Connections * Coordinator.CallLimits.CallsOfEach) + Coordinator.CallLimits.CallsOfAll;
-        while (Volatile.Read(ref refused) < calls.Count - Most)
-        {
-            await Task.Delay(20, TestContext.Current.CancellationToken);
-        }
+        await Task.WhenAny(allRefused.Task, Task.Delay(RefusedWithin, TestContext.Current.CancellationToken));
+        Assert.True(allRefused.Task.IsCompleted && others.IsEmpty, FormattableString.Invariant(
+            $"{refused} of {calls.Count} calls were refused, {Most} may be open; others: {string.Join("; ", others.Distinct())}. {coordinator.Output}"));
 
         // All that may be open are, and somebody comes who works.
         await using var worker = ProcessTests.StartWorker(port, 0, 1, run.CacheFolder);
@@ -107,6 +117,10 @@ public sealed class CrowdRows
             ["DISTTUNE_HTTP_PORT"] = "0",
             ["DISTTUNE_GRPC_PORT"] = port.ToString(CultureInfo.InvariantCulture),
         });
+
+    // A client opens further connections by itself when it wants more streams than one may have; each would bring a share of its own.
+    private static GrpcChannel OneConnection(int port) => GrpcChannel.ForAddress(
+        Address(port), new GrpcChannelOptions { HttpHandler = new SocketsHttpHandler { EnableMultipleHttp2Connections = false }, DisposeHttpClient = true });
 
     private static string Address(int port) => string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{port}");
 

@@ -17,6 +17,7 @@ internal sealed class FaultyNetwork : IAsyncDisposable
     private readonly List<TcpClient> _open = [];
     private readonly Task _accepting;
     private long _sentBytes;
+    private long _answeredBytes;
 
     public FaultyNetwork(int target)
     {
@@ -36,8 +37,8 @@ internal sealed class FaultyNetwork : IAsyncDisposable
     /// <summary>Bytes that the worker has sent so far, whether they arrived or not.</summary>
     public long SentBytes => Interlocked.Read(ref _sentBytes);
 
-    /// <summary>How many connections were made.</summary>
-    public int Connections { get; private set; }
+    /// <summary>Bytes of the coordinator's answers so far, whether they arrived or not.</summary>
+    public long AnsweredBytes => Interlocked.Read(ref _answeredBytes);
 
     /// <summary>Cuts every connection in the middle of whatever it carries.</summary>
     public void CutAll()
@@ -84,7 +85,6 @@ internal sealed class FaultyNetwork : IAsyncDisposable
             var far = new TcpClient();
             lock (_gate)
             {
-                Connections++;
                 _open.AddRange([near, far]);
             }
 
@@ -140,7 +140,7 @@ internal sealed class FaultyNetwork : IAsyncDisposable
         {
             while (await stream.ReadAsync(buffer, _ended.Token) is > 0 and var count)
             {
-                Interlocked.Add(ref _sentBytes, answers ? 0 : count);
+                Interlocked.Add(ref answers ? ref _answeredBytes : ref _sentBytes, count);
                 await underWay.WriteAsync((buffer[..count], Environment.TickCount64 + (long)Delay.TotalMilliseconds), _ended.Token);
             }
         }

@@ -21,7 +21,7 @@ internal static class MemoryComparison
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "The peak of resident memory is read from /proc.");
         var cancellation = TestContext.Current.CancellationToken;
-        using var run = new MemoryRun(family, bfloat16, lines);
+        using var run = new MemoryRun(family, bfloat16, steps: 2 * lanes, lines);
         var planned = await RunPlanner.CreateAsync(RunConfigLoader.Load(run.ConfigPath, []), bfloat16ByDefault: false, cancellation);
         var question = MemoryQuestion.Of(planned.Spec, planned.Plan, workers: 1, lanes, withCoordinator: true);
 

@@ -15,8 +15,9 @@ internal sealed class MemoryRun : IDisposable
 
     /// <param name="family">llama or gemma2.</param>
     /// <param name="bfloat16">Whether the base is in bfloat16.</param>
+    /// <param name="steps">Optimizer steps.</param>
     /// <param name="lines">What the configuration says besides.</param>
-    public MemoryRun(string family, bool bfloat16, string lines)
+    public MemoryRun(string family, bool bfloat16, int steps, string lines)
     {
         var model = Directory.CreateDirectory(Path.Combine(_folder, "base")).FullName;
         File.WriteAllText(Path.Combine(model, "config.json"), Config(family).ToJsonString());
@@ -28,7 +29,7 @@ internal sealed class MemoryRun : IDisposable
             base_model: base
             datasets: [{"{"}path: rows.jsonl, type: alpaca{"}"}]
             gradient_accumulation_steps: 2
-            max_steps: 2
+            max_steps: {steps.ToString(CultureInfo.InvariantCulture)}
             learning_rate: 1e-4
             bf16: {(bfloat16 ? "true" : "false")}
             seed: 7

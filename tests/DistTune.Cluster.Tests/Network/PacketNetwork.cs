@@ -3,16 +3,6 @@ using System.Net;
 
 namespace DistTune.Cluster.Tests.Network;
 
-/// <summary>A namespace of the network and the two lines that join it to the others.</summary>
-internal sealed record NetworkNode(NetworkNamespace Space, PacketLine Sends, PacketLine Receives)
-{
-    /// <summary>What both directions do from now on.</summary>
-    public LineFaults Faults
-    {
-        set => (Sends.Faults, Receives.Faults) = (value, value);
-    }
-}
-
 /// <summary>
 /// A coordinator's and its workers' namespaces, each with an address of its own, joined by a switch in this process: the kernel's own TCP
 /// meets packets that are lost, late, overtaken, doubled and cut off. Nothing leaves these namespaces.
@@ -40,7 +30,7 @@ internal sealed class PacketNetwork : IDisposable
             throw;
         }
 
-        _switch = new PacketSwitch([.. _nodes.Select(node => new SwitchPort(node.Space.Address, node.Space.Device, node.Sends, node.Receives))]);
+        _switch = new PacketSwitch(_nodes);
     }
 
     public NetworkNode Coordinator => _nodes[0];

@@ -3,32 +3,25 @@ using System.Net;
 
 namespace DistTune.Cluster.Tests.Network;
 
-/// <summary>A node of the network as the switch sees it.</summary>
-/// <param name="Address">Where packets for it go.</param>
-/// <param name="Device">Its interface.</param>
-/// <param name="Sends">The line from the node into the network.</param>
-/// <param name="Receives">The line from the network to the node.</param>
-internal sealed record SwitchPort(IPAddress Address, TunDevice Device, PacketLine Sends, PacketLine Receives);
-
-/// <summary>Takes IP packets from every port and hands each to the port of its destination, when the lines between let it arrive.</summary>
+/// <summary>Takes IP packets from every node and hands each to the node of its destination, when the lines between let it arrive.</summary>
 internal sealed class PacketSwitch : IDisposable
 {
     private const int HeaderBytes = 20;
     private const int DestinationOffset = 16;
     private static readonly TimeSpan LongestWait = TimeSpan.FromMilliseconds(50);
-    private readonly IReadOnlyList<SwitchPort> _ports;
+    private readonly IReadOnlyList<NetworkNode> _nodes;
     private readonly TunDevice[] _devices;
-    private readonly PriorityQueue<(SwitchPort To, byte[] Packet), (TimeSpan Arrival, long Order)> _underWay = new();
+    private readonly PriorityQueue<(NetworkNode To, byte[] Packet), (TimeSpan Arrival, long Order)> _underWay = new();
     private readonly long _started = Stopwatch.GetTimestamp();
     private readonly Thread _thread;
     private volatile bool _ends;
     private long _order;
 
-    /// <param name="ports">The ports; their devices stay the caller's.</param>
-    public PacketSwitch(IReadOnlyList<SwitchPort> ports)
+    /// <param name="nodes">The nodes; their namespaces stay the caller's.</param>
+    public PacketSwitch(IReadOnlyList<NetworkNode> nodes)
     {
-        _ports = ports;
-        _devices = [.. ports.Select(port => port.Device)];
+        _nodes = nodes;
+        _devices = [.. nodes.Select(node => node.Space.Device)];
         _thread = new Thread(Run) { IsBackground = true, Name = "packet switch" };
         _thread.Start();
     }
@@ -50,14 +43,14 @@ internal sealed class PacketSwitch : IDisposable
             {
                 if (ready[index])
                 {
-                    Route(_ports[index]);
+                    Route(_nodes[index]);
                 }
             }
 
             while (_underWay.TryPeek(out var next, out var due) && due.Arrival <= Now)
             {
                 _underWay.Dequeue();
-                next.To.Device.Write(next.Packet);
+                next.To.Space.Device.Write(next.Packet);
             }
         }
     }
@@ -69,16 +62,16 @@ internal sealed class PacketSwitch : IDisposable
     }
 
     // What is not IPv4 to a node of this network (the kernel asks for IPv6 routers, for one) has nowhere to go.
-    private void Route(SwitchPort from)
+    private void Route(NetworkNode from)
     {
-        var packet = from.Device.Read();
+        var packet = from.Space.Device.Read();
         if (packet.Length < HeaderBytes || packet[0] >> 4 != 4)
         {
             return;
         }
 
         var destination = new IPAddress(packet.AsSpan(DestinationOffset, 4));
-        if (_ports.FirstOrDefault(port => port.Address.Equals(destination)) is { } to)
+        if (_nodes.FirstOrDefault(node => node.Space.Address.Equals(destination)) is { } to)
         {
             foreach (var arrival in from.Sends.Carry(packet.Length, Now).SelectMany(middle => to.Receives.Carry(packet.Length, middle)))
             {
