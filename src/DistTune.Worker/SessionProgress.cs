@@ -23,9 +23,18 @@ internal sealed class SessionProgress
 
     public void Revoke(GrantReference grant)
     {
-        if (_held.TryGetValue(grant, out var revoked))
+        if (!_held.TryGetValue(grant, out var revoked))
+        {
+            return;
+        }
+
+        try
         {
             revoked.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // Its lane has just finished it.
         }
     }
 
