@@ -2,7 +2,7 @@ namespace DistTune.Cluster.Tests.Memory;
 
 /// <summary>
 /// Memory of a worker with two lanes. What is predicted is the most that both can hold: they have the cores to themselves and more groups
-/// than one each, so that their peaks meet. Those of long rows are too short for that; <see cref="BaseMemoryTests"/> has one lane of them.
+/// than one each, so that their peaks meet.
 /// </summary>
 [Collection(Name)]
 public sealed class LaneMemoryTests
@@ -13,6 +13,7 @@ public sealed class LaneMemoryTests
     [Trait("Tier", "All")]
     [InlineData("fp32, two lanes", "adapter: lora;sequence_len: 512;micro_batch_size: 1;generate_samples: false")]
     [InlineData("four bits, two lanes", "adapter: qlora;sequence_len: 512;micro_batch_size: 1;generate_samples: false")]
+    [InlineData("long rows, four bits, two lanes", "adapter: qlora;sequence_len: 1024;micro_batch_size: 1;generate_samples: false")]
     public Task The_peaks_of_two_lanes_are_predicted_within_a_tenth(string name, string lines) =>
         MemoryComparison.HoldsAsync(name, "llama", bfloat16: false, lanes: 2, lines);
 }
