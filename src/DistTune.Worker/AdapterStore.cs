@@ -8,8 +8,9 @@ using Grpc.Core;
 namespace DistTune.Worker;
 
 /// <summary>
-/// Adapter versions by content: each is fetched once and shared by the lanes. Only the latest of each run is kept. What has arrived of a
-/// download stays when the connection is lost, and the next one goes on from there.
+/// Adapter versions by content: each is fetched once and shared by the lanes. Only the latest of each run is kept, and it takes the place of
+/// the one before when nobody reads that any more, so that a worker holds one and not as many as the collector has not looked at yet. What has
+/// arrived of a download stays when the connection is lost, and the next one goes on from there.
 /// </summary>
 internal sealed class AdapterStore(CoordinatorClient client)
 {
@@ -17,26 +18,45 @@ internal sealed class AdapterStore(CoordinatorClient client)
     private readonly Lock _gate = new();
     private readonly Dictionary<string, Download> _latest = new(StringComparer.Ordinal);
 
-    /// <summary>The version, fetched if nobody has fetched it yet.</summary>
+    /// <summary>The version, fetched if nobody has fetched it yet; its values stay until it is given back.</summary>
     /// <param name="sessionId">The worker's session.</param>
     /// <param name="run">The run.</param>
     /// <param name="sha256">The version's address.</param>
     /// <param name="cancellationToken">Ends the session; all lanes share the download.</param>
-    public Task<AdapterVersion> GetAsync(string sessionId, RunFacts run, string sha256, CancellationToken cancellationToken)
+    public async Task<RentedAdapter> RentAsync(string sessionId, RunFacts run, string sha256, CancellationToken cancellationToken)
     {
+        Download download;
+        Task<AdapterVersion> version;
         lock (_gate)
         {
-            if (!_latest.TryGetValue(run.RunId, out var download) || download.Sha256 != sha256)
-            {
-                _latest[run.RunId] = download = new Download(sha256, new float[run.LayoutLength]);
-            }
-
+            var latest = _latest.GetValueOrDefault(run.RunId);
+            download = latest?.Sha256 == sha256 ? latest : new Download(sha256, latest is { Readers: 0 } ? latest.Values : new float[run.LayoutLength]);
+            _latest[run.RunId] = download;
+            download.Readers++;
             if (download.Version is null or { IsFaulted: true } or { IsCanceled: true })
             {
                 download.Version = FetchAsync(new GetAdapterRequest { SessionId = sessionId, RunId = run.RunId, AdapterSha256 = sha256 }, download, cancellationToken);
             }
 
-            return download.Version;
+            version = download.Version;
+        }
+
+        try
+        {
+            return new RentedAdapter(await version.ConfigureAwait(false), () => Return(download));
+        }
+        catch
+        {
+            Return(download);
+            throw;
+        }
+    }
+
+    private void Return(Download download)
+    {
+        lock (_gate)
+        {
+            download.Readers--;
         }
     }
 
@@ -89,6 +109,9 @@ internal sealed class AdapterStore(CoordinatorClient client)
         public string Sha256 => sha256;
 
         public float[] Values => values;
+
+        /// <summary>Who waits for it or reads it.</summary>
+        public int Readers { get; set; }
 
         /// <summary>Floats that are there, from the first.</summary>
         public int Arrived { get; set; }

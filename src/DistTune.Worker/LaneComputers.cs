@@ -17,12 +17,13 @@ internal sealed class LaneComputers(IComputerSource computers, IReadOnlyDictiona
         ? facts
         : throw new DistTuneException(FaultKind.Stale, $"Run {reference.RunId} came after this worker joined.");
 
-    /// <summary>Computes a grant, within a span of its step's trace.</summary>
-    public async Task<GroupOutcome> ComputeAsync(Grant grant, AdapterVersion adapter, IGradientSink sink, CancellationToken cancellationToken)
+    /// <summary>Computes a grant, within a span of its step's trace, and gives the adapter back.</summary>
+    public async Task<GroupOutcome> ComputeAsync(Grant grant, RentedAdapter adapter, IGradientSink sink, CancellationToken cancellationToken)
     {
+        using var rented = adapter;
         var reference = TrainingMapping.ToReference(grant.Reference);
         var name = reference.Group.Kind == GroupKind.Train ? "forward_backward" : "forward";
         using var span = WorkerTelemetry.Start(name, grant.TraceParent, reference, rank);
-        return await computers.ComputerFor(RunOf(reference)).ComputeAsync(TrainingMapping.ToGroup(grant), adapter, sink, cancellationToken);
+        return await computers.ComputerFor(RunOf(reference)).ComputeAsync(TrainingMapping.ToGroup(grant), adapter.Version, sink, cancellationToken);
     }
 }

@@ -168,12 +168,12 @@ internal sealed class WorkerLink(
     private async Task ComputeAsync(Grant grant, CancellationToken ended)
     {
         var reference = TrainingMapping.ToReference(grant.Reference);
-        AdapterVersion adapter;
+        RentedAdapter adapter;
         RunFacts run;
         try
         {
             run = computers.RunOf(reference);
-            adapter = await held.Adapters.GetAsync(sessionId, run, reference.AdapterSha256, ended);
+            adapter = await held.Adapters.RentAsync(sessionId, run, reference.AdapterSha256, ended);
         }
         catch (RpcException answer) when (answer.StatusCode == StatusCode.Aborted && !ended.IsCancellationRequested)
         {

@@ -34,6 +34,9 @@ internal sealed class OddCoordinator : Training.TrainingBase, IAsyncDisposable
     /// <summary>The adapter it sends, two chunks long.</summary>
     public float[] Adapter { get; } = [.. Enumerable.Range(0, VectorChunks.FloatsPerChunk + 1).Select(index => (float)index)];
 
+    /// <summary>Whether nothing comes after the first chunk that it sends.</summary>
+    public bool FallsSilent { get; set; } = true;
+
     public int Port => new Uri(_app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First()).Port;
 
     public int Registrations => Volatile.Read(ref _registrations);
@@ -68,7 +71,7 @@ internal sealed class OddCoordinator : Training.TrainingBase, IAsyncDisposable
 
     public override async Task GetAdapter(GetAdapterRequest request, IServerStreamWriter<Chunk> responseStream, ServerCallContext context)
     {
-        var first = Interlocked.Increment(ref _adapterCalls) == 1;
+        var first = Interlocked.Increment(ref _adapterCalls) == 1 && FallsSilent;
         foreach (var chunk in VectorChunks.Cut(Adapter, request.Offset, Adapter.Length - request.Offset))
         {
             await responseStream.WriteAsync(chunk);

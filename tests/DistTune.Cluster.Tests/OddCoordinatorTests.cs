@@ -31,14 +31,50 @@ public sealed class OddCoordinatorTests
         run.LayoutLength = coordinator.Adapter.Length;
         var sha256 = AdapterHash.Version(coordinator.Adapter).Sha256;
 
-        var fetched = new AdapterStore(client).GetAsync("session", run, sha256, TestContext.Current.CancellationToken);
+        var fetched = new AdapterStore(client).RentAsync("session", run, sha256, TestContext.Current.CancellationToken);
         while (coordinator.AdapterCalls < 2 && !fetched.IsCompleted)
         {
             await Task.Delay(TimeSpan.FromMilliseconds(500), TestContext.Current.CancellationToken);
             time.Jump();
         }
 
-        Assert.Equal(sha256, (await fetched).Sha256);
+        Assert.Equal(sha256, (await fetched).Version.Sha256);
+    }
+
+    [Fact]
+    public async Task A_version_takes_the_place_of_the_one_before_only_when_nobody_reads_that()
+    {
+        await using var coordinator = await OddCoordinator.StartAsync();
+        coordinator.FallsSilent = false;
+        using var client = new CoordinatorClient(LocalCluster.OptionsOf(coordinator.Port, 0, 1), TimeProvider.System);
+        var run = TrainingMapping.ToFacts(FakePlan.Create());
+        run.LayoutLength = coordinator.Adapter.Length;
+        var store = new AdapterStore(client);
+
+        var first = await NextAsync(0);
+        var second = await NextAsync(1);
+        Assert.False(first.Version.Values.Equals(second.Version.Values));
+        Assert.Equal(first.Version, AdapterHash.Version(first.Version.Values));
+
+        second.Dispose();
+        var third = await NextAsync(2);
+        Assert.Equal(second.Version.Values, third.Version.Values);
+
+        // Given back twice by one lane, it is still read by the other.
+        var twice = await RentAsync();
+        twice.Dispose();
+        twice.Dispose();
+        var fourth = await NextAsync(3);
+        Assert.False(third.Version.Values.Equals(fourth.Version.Values));
+        Assert.Equal(third.Version, AdapterHash.Version(third.Version.Values));
+
+        Task<RentedAdapter> RentAsync() => store.RentAsync("session", run, AdapterHash.Sha256(coordinator.Adapter), TestContext.Current.CancellationToken);
+
+        Task<RentedAdapter> NextAsync(float value)
+        {
+            coordinator.Adapter[0] = value;
+            return RentAsync();
+        }
     }
 
     // Its timers fire when the test says so.

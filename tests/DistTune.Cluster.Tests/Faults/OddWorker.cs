@@ -111,9 +111,9 @@ internal sealed class OddWorker : IAsyncDisposable
     public async Task<(float[] Gradient, GroupOutcome Outcome)> ComputeAsync(Grant grant)
     {
         var cancellationToken = TestContext.Current.CancellationToken;
-        var adapter = await _adapters.GetAsync(_sessionId, _run, grant.Reference.AdapterSha256, cancellationToken);
+        using var adapter = await _adapters.RentAsync(_sessionId, _run, grant.Reference.AdapterSha256, cancellationToken);
         var sink = new VectorSink(grant.Reference.Kind == Protocol.V1.GroupKind.Train ? new float[_run.LayoutLength] : []);
-        var outcome = await _computers.ComputerFor(_run).ComputeAsync(TrainingMapping.ToGroup(grant), adapter, sink, cancellationToken);
+        var outcome = await _computers.ComputerFor(_run).ComputeAsync(TrainingMapping.ToGroup(grant), adapter.Version, sink, cancellationToken);
         _written = sink.Written.Count > 0 ? sink.Written : _written;
         return (sink.Values, outcome);
     }
