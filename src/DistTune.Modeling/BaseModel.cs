@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using DistTune.Core;
 using DistTune.Core.Formats;
+using DistTune.Core.Memory;
 using DistTune.Core.Models;
 using DistTune.Core.Numerics;
 using DistTune.Core.Quantization;
@@ -30,6 +31,9 @@ public sealed class BaseModel : IDisposable
 {
     private readonly DecoderModules? _modules;
     private readonly ImmutableArray<Tensor> _owned;
+
+    // Before the first tensor, whichever way a base is made.
+    static BaseModel() => NativeHeap.MapLargeTensors();
 
     private BaseModel(DecoderSpec spec, Device device, ScalarType computeType, DecoderModules? modules, ImmutableArray<Tensor> owned)
     {

@@ -1,18 +1,14 @@
 namespace DistTune.Core.Memory;
 
 /// <summary>
-/// Tensors that are alive together. The C library gives a large one back to the system as soon as it is freed; what small ones took stays
-/// with the process for the next small ones. So a peak is the most that small ones ever took, and beside it the most of the large ones.
+/// Tensors that are alive together. A large one is given back to the system as soon as it is freed (<see cref="NativeHeap"/>); what small
+/// ones took stays with the process for the next small ones. So a peak is the most that small ones ever took, and beside it the most of the large ones.
 /// </summary>
 /// <param name="Small">Bytes in tensors that come from the allocator's arena.</param>
 /// <param name="Large">Bytes in tensors that are mapped each by itself.</param>
 internal readonly record struct Held(long Small, long Large)
 {
-    // glibc's upper bound of its mapping threshold, to which it adapts.
-    private const long LeastMapped = 32L << 20;
-
-    // What lies unused between live small tensors, as measured: by so much a worker's peak falls where each is mapped by itself. Its lanes'
-    // arenas grow by heaps of 64 MiB, into which tensors of many megabytes fit badly.
+    // What lies unused between live small tensors, as measured.
     private const double Unused = 0.5;
 
     /// <summary>Nothing.</summary>
@@ -25,7 +21,7 @@ internal readonly record struct Held(long Small, long Large)
     public static Held Of(long floats, long count = 1)
     {
         var bytes = sizeof(float) * floats;
-        return bytes >= LeastMapped ? new Held(0, count * bytes) : new Held(count * bytes, 0);
+        return bytes >= NativeHeap.LeastMapped ? new Held(0, count * bytes) : new Held(count * bytes, 0);
     }
 
     /// <summary>The most of either kind at moments that do not coincide.</summary>
@@ -45,4 +41,7 @@ internal readonly record struct Held(long Small, long Large)
 
     /// <summary>So many times the same.</summary>
     public static Held operator *(long count, Held held) => new(count * held.Small, count * held.Large);
+
+    /// <summary>What the left has beyond the right.</summary>
+    public static Held operator -(Held left, Held right) => new(Math.Max(0, left.Small - right.Small), Math.Max(0, left.Large - right.Large));
 }

@@ -85,7 +85,7 @@ internal sealed class LayerMemory(MemoryQuestion question)
     private Held Attention(long rows, long longestRow)
     {
         var held = Held.Of(rows * Query) + Held.Of(rows * Fused) + Scores(longestRow, _spec.AttentionSoftCap is null ? 4 : 5);
-        return new Held(Math.Max(0, held.Small - (sizeof(float) * rows * ((3 * Inner) + (2 * Width)))), held.Large);
+        return held - (Held.Of(2 * rows * Inner) + Held.Of(rows * Inner) + Held.Of(rows * Width, 2));
     }
 
     // Gradient and result; a mask and what it leaves for each module; scaled gradients of DoRA; the weight's own gradient.

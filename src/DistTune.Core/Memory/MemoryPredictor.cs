@@ -16,10 +16,10 @@ public static class MemoryPredictor
     private const long Single = sizeof(float);
 
     // The runtime and libtorch, resident before anything is loaded, and the managed heap that a run comes to.
-    private const long Process = 245L << 20;
+    private const long Process = 267L << 20;
 
     // A coordinator of its own, which has no libtorch.
-    private const long Service = 124L << 20;
+    private const long Service = 118L << 20;
 
     // The run's first version, the one that is trained, the next, and one that nobody has collected yet or that is being written.
     private const int Versions = 4;
@@ -40,8 +40,8 @@ public static class MemoryPredictor
         List<MemoryPart> parts = [new("process", question.WithWorkers ? Process : Service, "runtime and libraries")];
         if (question.WithWorkers)
         {
-            // A worker has it as tensors; one that fetched it also as it arrived, beside the next that arrives, and gradients to be sent.
-            var copies = question.WithCoordinator ? 1 : 3 + Math.Min(question.Lanes, groups);
+            // A worker has it as tensors; one that fetched it also as it arrived, and gradients to be sent.
+            var copies = question.WithCoordinator ? 1 : 2 + Math.Min(question.Lanes, groups);
             parts.Add(new("base", Base(question), Precision(question)));
             parts.Add(new("adapter", question.Workers * copies * vector, Text($"{question.Layout.ParameterCount} trained values in fp32, {copies} copies a worker")));
             parts.Add(new("activations", lanes * new ActivationMemory(question).Bytes, Text($"{lanes} groups of up to {question.Batch.Tokens} tokens at the same time")));
