@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using DistTune.Core.Memory;
 using DistTune.Core.Optimization;
 using DistTune.Core.Training;
 
@@ -44,6 +45,8 @@ internal sealed class AdapterOptimizer(RunPlan plan)
     /// <returns>The next version; unusable if <see cref="OptimizerStepResult.NonFinite"/> is not -1.</returns>
     public OptimizerStepResult Step(int step, AdapterVersion adapter, ReadOnlyMemory<float> gradient, Span<float> mean, long trainedTokens)
     {
+        // The version before this one.
+        VectorGarbage.Collect(adapter.Values.Length);
         var values = adapter.Values.ToArray();
         var (norm, rate) = Advance(step, values, gradient.Span, mean, trainedTokens);
         var started = Stopwatch.GetTimestamp();

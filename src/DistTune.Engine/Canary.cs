@@ -22,15 +22,19 @@ public static class Canary
     /// <param name="computer">The run's computer.</param>
     /// <param name="runId">The run.</param>
     /// <param name="vocabularySize">Number of the base's token ids.</param>
-    /// <param name="layoutLength">Floats of the run's flat vector.</param>
+    /// <param name="adapter">As long as the run's flat vector; overwritten with the canary's own adapter.</param>
+    /// <param name="gradient">As long, and zero where no tensor stands; overwritten with what the canary comes to.</param>
     /// <param name="cancellationToken">Stops the computation.</param>
     /// <returns>The digest (<see cref="ResultDigest"/>) of what it comes to.</returns>
-    public static async Task<string> ComputeAsync(IGroupComputer computer, string runId, int vocabularySize, long layoutLength, CancellationToken cancellationToken)
+    public static async Task<string> ComputeAsync(
+        IGroupComputer computer, string runId, int vocabularySize, float[] adapter, float[] gradient, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(computer);
+        ArgumentNullException.ThrowIfNull(adapter);
+        ArgumentNullException.ThrowIfNull(gradient);
         ArgumentOutOfRangeException.ThrowIfLessThan(vocabularySize, 1);
-        var gradient = new float[layoutLength];
-        var outcome = await computer.ComputeAsync(Group(runId, vocabularySize), Adapter(layoutLength), new VectorSink(gradient), cancellationToken).ConfigureAwait(false);
+        Fill(adapter);
+        var outcome = await computer.ComputeAsync(Group(runId, vocabularySize), AdapterHash.Version(adapter), new VectorSink(gradient), cancellationToken).ConfigureAwait(false);
         return ResultDigest.Of(outcome, GradientHash.Of(gradient));
     }
 
@@ -43,15 +47,12 @@ public static class Canary
         FirstSample + index);
 
     // Not zero anywhere, so that no factor hides what the other one does; small, so that all stays finite whatever the values stand for.
-    private static AdapterVersion Adapter(long length)
+    private static void Fill(float[] values)
     {
-        var values = new float[length];
         for (var i = 0; i < values.Length; i++)
         {
             values[i] = (float)((2 * CounterRandom.Uniform(0, AdapterStream, (ulong)i)) - 1) * Magnitude;
         }
-
-        return AdapterHash.Version(values);
     }
 
     private sealed class VectorSink(float[] values) : IGradientSink

@@ -50,7 +50,7 @@ public static class InProcessTraining
 
         // One that goes on with a run on another kind of machine is found out here, as a worker that joins would be.
         var canaries = await Task.WhenAll(computers.Select(
-            computer => Canary.ComputeAsync(computer, plan.RunId, plan.VocabularySize, plan.Layout.Length, cancellationToken))).ConfigureAwait(false);
+            computer => Canary.ComputeAsync(computer, plan.RunId, plan.VocabularySize, new float[plan.Layout.Length], new float[plan.Layout.Length], cancellationToken))).ConfigureAwait(false);
 
         // Their vectors are as long as the run's own: they go before those come, and what computed them off the stack before that.
         await Task.Yield();

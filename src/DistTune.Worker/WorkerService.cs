@@ -75,18 +75,15 @@ internal sealed class WorkerService(
         logger.BaseLoaded(options.BaseModel ?? known.Runs[0].BaseModel, Stopwatch.GetElapsedTime(started).TotalSeconds);
         var runs = known.Runs.Where(run => run.BaseSha256 == baseSha256).ToDictionary(run => run.RunId, StringComparer.Ordinal);
         var fingerprint = WorkerFingerprint.Of(computers.Library, baseSha256);
-        foreach (var run in runs.Values)
-        {
-            fingerprint = fingerprint with { Canaries = fingerprint.Canaries.Add(run.RunId, await CanaryAsync(run, stoppingToken)) };
-        }
-
-        // A canary's vectors are as long as the run's own: they go before those come, and what computed them off the stack before that.
-        await Task.Yield();
-        GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive);
 
         using var abort = new CancellationTokenSource();
         await using var grace = stoppingToken.UnsafeRegister(_ => abort.CancelAfter(DrainGrace), null);
         await using var held = new HeldWork(client, abort.Token);
+        foreach (var run in runs.Values)
+        {
+            fingerprint = fingerprint with { Canaries = fingerprint.Canaries.Add(run.RunId, await CanaryAsync(run, held, stoppingToken)) };
+        }
+
         var lanes = new LaneComputers(computers, runs, options.Rank);
         while (await WorkOnceAsync(lanes, held, fingerprint, stoppingToken))
         {
@@ -94,13 +91,19 @@ internal sealed class WorkerService(
         }
     }
 
-    private async Task<string> CanaryAsync(RunFacts run, CancellationToken stoppingToken)
+    private async Task<string> CanaryAsync(RunFacts run, HeldWork held, CancellationToken stoppingToken)
     {
         var computer = computers.ComputerFor(run);
         var started = Stopwatch.GetTimestamp();
+
+        // Its vectors are as long as the run's own and become those: left to the collector, they could stay beside them for the whole run.
+        var adapter = new float[run.LayoutLength];
+        var gradient = held.RentVector(run);
         try
         {
-            var digest = await Canary.ComputeAsync(computer, run.RunId, run.VocabularySize, run.LayoutLength, stoppingToken);
+            var digest = await Canary.ComputeAsync(computer, run.RunId, run.VocabularySize, adapter, gradient, stoppingToken);
+            held.Adapters.Reuse(run.RunId, adapter);
+            held.Return(run.RunId, gradient);
             logger.CanaryComputed(digest, run.RunId, Stopwatch.GetElapsedTime(started).TotalSeconds);
             return digest;
         }

@@ -83,7 +83,7 @@ public sealed class DoraEmbeddingTests
         try
         {
             var (model, adapter, merged) = (GoldenFolder.Path("models", "llama-tiny"), Path.Combine(folder.FullName, "adapter"), Path.Combine(folder.FullName, "merged"));
-            PeftAdapter.Save(adapter, tiny.Layout, tiny.Trained.Values.Span, tiny.Settings, "llama-tiny");
+            PeftAdapter.Save(adapter, tiny.Layout, tiny.Trained.Values, tiny.Settings, "llama-tiny");
 
             ModelMerge.Write(model, AdapterFolder.Load(adapter), merged, new MergeOptions(), verify: null, TestContext.Current.CancellationToken);
 

@@ -23,11 +23,10 @@ public static class ModelFolder
     /// <param name="sourceFolder">The folder that config.json and the tokenizer's files are copied from.</param>
     /// <param name="type">Float32 keeps every bit; BFloat16 and Float16 round to nearest even.</param>
     /// <exception cref="DistTuneException">A value is not finite, or what was written does not read back as it should.</exception>
-    public static void Save(string folder, ParameterLayout layout, ReadOnlySpan<float> values, string sourceFolder, WeightType type)
+    public static void Save(string folder, ParameterLayout layout, ReadOnlyMemory<float> values, string sourceFolder, WeightType type)
     {
         ArgumentNullException.ThrowIfNull(layout);
-        FlatTensors.Check(layout, values);
-        var copy = values.ToArray();
+        FlatTensors.Check(layout, values.Span);
         var config = ReadConfig(Path.Combine(sourceFolder, ModelFamilies.ConfigName));
         SetType(config, type);
         AtomicFile.WriteFolder(
@@ -36,7 +35,7 @@ public static class ModelFolder
             {
                 AtomicFile.WriteText(Path.Combine(staging, ModelFamilies.ConfigName), JsonFile.Render(config));
                 CopyCompanions(sourceFolder, staging);
-                FlatTensors.Write(Path.Combine(staging, WeightSources.SingleFileName), layout, copy, type);
+                FlatTensors.Write(Path.Combine(staging, WeightSources.SingleFileName), layout, values, type);
             },
             Verify);
     }

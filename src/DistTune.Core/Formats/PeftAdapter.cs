@@ -47,7 +47,7 @@ public sealed class PeftAdapter
     public static void Save(
         string folder,
         ParameterLayout layout,
-        ReadOnlySpan<float> values,
+        ReadOnlyMemory<float> values,
         AdapterSettings settings,
         string baseModel,
         AdapterCard? card = null,
@@ -60,19 +60,18 @@ public sealed class PeftAdapter
             throw new ArgumentException("Only a LoRA adapter has this format; all weights are saved as a model folder.", nameof(settings));
         }
 
-        FlatTensors.Check(layout, values);
-        var copy = values.ToArray();
+        FlatTensors.Check(layout, values.Span);
         AtomicFile.WriteFolder(
             folder,
             staging =>
             {
                 AtomicFile.WriteText(Path.Combine(staging, CardName), (card ?? new AdapterCard()).Render(layout, settings, baseModel));
                 AtomicFile.WriteText(Path.Combine(staging, ConfigName), PeftConfig.Render(layout, settings, baseModel));
-                PeftTensors.Write(Path.Combine(staging, WeightsName), layout, copy, weights);
+                PeftTensors.Write(Path.Combine(staging, WeightsName), layout, values, weights);
             },
             staging =>
             {
-                if (!Load(staging).ToVector(layout).AsSpan().SequenceEqual(copy))
+                if (!Load(staging).Holds(layout, values.Span))
                 {
                     throw FileFault.Of(
                         folder,
@@ -174,6 +173,17 @@ public sealed class PeftAdapter
                 throw new DistTuneException(FaultKind.Configuration, FormattableString.Invariant($"The adapter {_folder} scales '{entry.Module}' by {actual} (r {Settings.RankOf(entry.Module)}); the configuration by {expected} (r {wanted.RankOf(entry.Module)}). Make lora_r, lora_alpha, their patterns and use_rslora equal."));
             }
         }
+    }
+
+    private bool Holds(ParameterLayout layout, ReadOnlySpan<float> values)
+    {
+        var holds = !Fill(layout, []).Any();
+        foreach (var entry in layout.Entries)
+        {
+            holds = holds && _tensors[entry.Name].Values.AsSpan().SequenceEqual(FlatTensors.Slice(values, entry));
+        }
+
+        return holds;
     }
 
     private IEnumerable<(TensorFault Kind, string Name, string Text)> Fill(ParameterLayout layout, Span<float> values)

@@ -14,7 +14,7 @@ internal static class PeftTensors
         .Select(entry => ($"{AdapterLayout.Prefix}{entry.Module}{AdapterLayout.BaseLayer}{BaseModules.Weight}", entry.Module));
 
     /// <summary>Writes the file.</summary>
-    public static void Write(string path, ParameterLayout layout, float[] values, IWeightSource? weights)
+    public static void Write(string path, ParameterLayout layout, ReadOnlyMemory<float> values, IWeightSource? weights)
     {
         var tensors = ImmutableArray.CreateBuilder<WeightInfo>();
         var writers = new Dictionary<string, Action<Stream>>(StringComparer.Ordinal);
@@ -23,7 +23,7 @@ internal static class PeftTensors
             foreach (var name in entry.Aliases.Insert(0, entry.Name))
             {
                 tensors.Add(new WeightInfo(name, WeightType.Float32, entry.Shape));
-                writers.Add(name, stream => SafetensorsWriter.WriteValues(stream, AdapterInitialization.Slice(values, entry), WeightType.Float32));
+                writers.Add(name, stream => SafetensorsWriter.WriteValues(stream, FlatTensors.Slice(values.Span, entry), WeightType.Float32));
             }
         }
 

@@ -19,13 +19,10 @@ public static class MemoryPredictor
     private const long Process = 267L << 20;
 
     // A coordinator of its own, which has no libtorch.
-    private const long Service = 118L << 20;
+    private const long Service = 130L << 20;
 
-    // The run's first version, the one that is trained, the next, and one that nobody has collected yet or that is being written.
-    private const int Versions = 4;
-
-    // A coordinator of its own allocates little else, so that its collector looks more rarely and leaves more of them, as measured.
-    private const int VersionsOfService = 7;
+    // The run's first version, the one that is trained, and the next, or the last one as it is read back.
+    private const int Versions = 3;
 
     // Gradients that a coordinator holds in memory at most, besides one for each level of the tree; others wait in the spool.
     private const int GradientsInMemory = 16;
@@ -53,8 +50,7 @@ public static class MemoryPredictor
             var gradients = Math.Min(groups, Math.Min(lanes, GradientsInMemory) + BitOperations.Log2((uint)groups)) + 1;
             parts.Add(new("optimizer", 2 * Single * Optimizers.MomentLength(question.Layout, question.Optimizer), question.Optimizer.EightBit ? "two moments in eight bits" : "two moments in fp32"));
             parts.Add(new("gradients", gradients * vector, Text($"{gradients} vectors, on their way or waiting for others")));
-            var versions = question.WithWorkers ? Versions : VersionsOfService;
-            parts.Add(new("versions", versions * vector, Text($"{versions} vectors: versions of the adapter")));
+            parts.Add(new("versions", Versions * vector, Text($"{Versions} vectors: versions of the adapter")));
         }
 
         return new MemoryPrediction([.. parts]);

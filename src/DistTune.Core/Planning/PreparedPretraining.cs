@@ -39,7 +39,7 @@ public sealed record PreparedPretraining
         {
             AtomicFile.WriteText(Path.Combine(staging, ModelFamilies.ConfigName), ConfigJson);
             Tokenizer.Write(staging);
-            ModelFolder.Save(Config.OutputFolder, Plan.Layout, weights.Values.Span, staging, WeightType.BFloat16);
+            ModelFolder.Save(Config.OutputFolder, Plan.Layout, weights.Values, staging, WeightType.BFloat16);
         }
         finally
         {

@@ -6,6 +6,7 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using DistTune.Core.Configuration;
 using DistTune.Core.Formats;
+using DistTune.Core.Memory;
 using DistTune.Core.Numerics;
 using DistTune.Core.Training;
 
@@ -82,7 +83,7 @@ public sealed class RunFolder
         ArgumentNullException.ThrowIfNull(adapter);
         if (run.Plan.Adapter.Kind == AdapterKind.Full)
         {
-            Formats.ModelFolder.Save(ModelFolder, run.Plan.Layout, adapter.Values.Span, run.Plan.BaseModel, WeightType.Float32);
+            Formats.ModelFolder.Save(ModelFolder, run.Plan.Layout, adapter.Values, run.Plan.BaseModel, WeightType.Float32);
             return Sha256(Path.Combine(ModelFolder, WeightSources.SingleFileName));
         }
 
@@ -112,7 +113,7 @@ public sealed class RunFolder
         }
         else
         {
-            PeftAdapter.Save(AdapterFolder, run.Plan.Layout, adapter.Values.Span, run.Plan.Adapter, run.Plan.BaseModel, card, weights);
+            PeftAdapter.Save(AdapterFolder, run.Plan.Layout, adapter.Values, run.Plan.Adapter, run.Plan.BaseModel, card, weights);
         }
 
         return Sha256(Path.Combine(AdapterFolder, PeftAdapter.WeightsName));
@@ -144,6 +145,8 @@ public sealed class RunFolder
     {
         ArgumentNullException.ThrowIfNull(run);
         ArgumentNullException.ThrowIfNull(figures);
+        // The version before the last: what is written is read back.
+        VectorGarbage.Collect(run.Plan.Layout.Length);
         var (answersBefore, answersAfter) = (run.Answers(before.Continuations), run.Answers(after.Continuations));
         var summary = new RunSummary
         {
