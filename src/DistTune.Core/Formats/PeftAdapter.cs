@@ -177,13 +177,20 @@ public sealed class PeftAdapter
 
     private bool Holds(ParameterLayout layout, ReadOnlySpan<float> values)
     {
-        var holds = !Fill(layout, []).Any();
-        foreach (var entry in layout.Entries)
+        if (Fill(layout, []).Any())
         {
-            holds = holds && _tensors[entry.Name].Values.AsSpan().SequenceEqual(FlatTensors.Slice(values, entry));
+            return false;
         }
 
-        return holds;
+        foreach (var entry in layout.Entries)
+        {
+            if (!_tensors[entry.Name].Values.AsSpan().SequenceEqual(FlatTensors.Slice(values, entry)))
+            {
+                return false;
+            }
+        }
+
+        return true;
     }
 
     private IEnumerable<(TensorFault Kind, string Name, string Text)> Fill(ParameterLayout layout, Span<float> values)

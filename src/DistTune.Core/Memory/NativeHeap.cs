@@ -24,8 +24,15 @@ public static partial class NativeHeap
     {
         if (OperatingSystem.IsLinux() && Environment.GetEnvironmentVariable("MALLOC_MMAP_THRESHOLD_") is null)
         {
-            // Refused by an allocator that someone put before glibc's; then memory is what that makes of it.
-            _ = Set(MappingThreshold, LeastMapped);
+            try
+            {
+                // Refused by an allocator that someone put before glibc's; then memory is what that makes of it.
+                _ = Set(MappingThreshold, LeastMapped);
+            }
+            catch (EntryPointNotFoundException)
+            {
+                // musl's allocator has no such setting.
+            }
         }
     }
 
