@@ -18,23 +18,34 @@ public static class Canary
     private const long FirstSample = 1L << 40;
     private const float Magnitude = 0.05f;
 
+    /// <summary>The adapter of every canary.</summary>
+    /// <param name="values">As long as the run's flat vector; overwritten.</param>
+    public static AdapterVersion Adapter(float[] values)
+    {
+        ArgumentNullException.ThrowIfNull(values);
+        Fill(values);
+        return AdapterHash.Version(values);
+    }
+
     /// <summary>Computes a run's canary: one forward and backward over 64 tokens.</summary>
     /// <param name="computer">The run's computer.</param>
     /// <param name="runId">The run.</param>
     /// <param name="vocabularySize">Number of the base's token ids.</param>
-    /// <param name="adapter">As long as the run's flat vector; overwritten with the canary's own adapter.</param>
-    /// <param name="gradient">As long, and zero where no tensor stands; overwritten with what the canary comes to.</param>
+    /// <param name="adapter">See <see cref="Adapter"/>.</param>
+    /// <param name="gradient">As long as the run's flat vector; overwritten with what the canary comes to.</param>
     /// <param name="cancellationToken">Stops the computation.</param>
     /// <returns>The digest (<see cref="ResultDigest"/>) of what it comes to.</returns>
     public static async Task<string> ComputeAsync(
-        IGroupComputer computer, string runId, int vocabularySize, float[] adapter, float[] gradient, CancellationToken cancellationToken)
+        IGroupComputer computer, string runId, int vocabularySize, AdapterVersion adapter, float[] gradient, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(computer);
         ArgumentNullException.ThrowIfNull(adapter);
         ArgumentNullException.ThrowIfNull(gradient);
         ArgumentOutOfRangeException.ThrowIfLessThan(vocabularySize, 1);
-        Fill(adapter);
-        var outcome = await computer.ComputeAsync(Group(runId, vocabularySize), AdapterHash.Version(adapter), new VectorSink(gradient), cancellationToken).ConfigureAwait(false);
+
+        // Between the tensors nobody writes, and the digest covers that too.
+        Array.Clear(gradient);
+        var outcome = await computer.ComputeAsync(Group(runId, vocabularySize), adapter, new VectorSink(gradient), cancellationToken).ConfigureAwait(false);
         return ResultDigest.Of(outcome, GradientHash.Of(gradient));
     }
 

@@ -48,14 +48,6 @@ public static class InProcessTraining
         ArgumentNullException.ThrowIfNull(computers);
         ArgumentOutOfRangeException.ThrowIfZero(computers.Count, nameof(computers));
 
-        // One that goes on with a run on another kind of machine is found out here, as a worker that joins would be.
-        var canaries = await Task.WhenAll(computers.Select(
-            computer => Canary.ComputeAsync(computer, plan.RunId, plan.VocabularySize, new float[plan.Layout.Length], new float[plan.Layout.Length], cancellationToken))).ConfigureAwait(false);
-
-        // Their vectors are as long as the run's own: they go before those come, and what computed them off the stack before that.
-        await Task.Yield();
-        GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive);
-
         // All workers are here from the start; there is nobody to give an overdue group to who would be any faster.
         var options = new EngineOptions
         {
@@ -66,6 +58,9 @@ public static class InProcessTraining
         };
         using var registry = new RunRegistry(options, time);
         var run = add(registry);
+
+        // One that goes on with a run on another kind of machine is found out here, as a worker that joins would be.
+        var canaries = await CanariesAsync(run, computers, cancellationToken).ConfigureAwait(false);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var fingerprint = WorkerFingerprint.Of("in-process", plan.Hashes.Base);
         var workers = computers
@@ -97,5 +92,18 @@ public static class InProcessTraining
             await stop.CancelAsync().ConfigureAwait(false);
             await Task.WhenAll(workers).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
+    }
+
+    // In vectors that the run takes up afterwards: left to the collector, vectors of their own could stay beside the run's to its end.
+    private static async Task<string[]> CanariesAsync(RunExecution run, IReadOnlyList<IGroupComputer> computers, CancellationToken cancellationToken)
+    {
+        var values = run.RentVector();
+        var gradients = computers.Select(_ => run.RentVector()).ToList();
+        var adapter = Canary.Adapter(values);
+        var canaries = await Task.WhenAll(computers.Zip(gradients, (computer, gradient) =>
+            Canary.ComputeAsync(computer, run.Plan.RunId, run.Plan.VocabularySize, adapter, gradient, cancellationToken))).ConfigureAwait(false);
+        gradients.ForEach(run.ReturnVector);
+        run.ReturnVector(values);
+        return canaries;
     }
 }

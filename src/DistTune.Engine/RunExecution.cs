@@ -98,6 +98,12 @@ public sealed partial class RunExecution
     /// <summary>How many flat vectors were ever made: the peak of what gradients and their sums took at once.</summary>
     internal int VectorsMade => _pool.Created;
 
+    /// <summary>A vector of the run's length, of those that it uses again; its content is unspecified.</summary>
+    internal float[] RentVector() => _pool.Rent();
+
+    /// <summary>Gives back what <see cref="RentVector"/> gave.</summary>
+    internal void ReturnVector(float[] vector) => _pool.Return(vector);
+
     /// <summary>Drives the run to its end.</summary>
     /// <exception cref="DistTuneException">The run failed; the message names step, group and worker.</exception>
     /// <exception cref="RunStorageException">The run's folder cannot be written, or another coordinator has the run: it has not ended.</exception>

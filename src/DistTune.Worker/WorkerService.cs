@@ -101,7 +101,7 @@ internal sealed class WorkerService(
         var gradient = held.RentVector(run);
         try
         {
-            var digest = await Canary.ComputeAsync(computer, run.RunId, run.VocabularySize, adapter, gradient, stoppingToken);
+            var digest = await Canary.ComputeAsync(computer, run.RunId, run.VocabularySize, Canary.Adapter(adapter), gradient, stoppingToken);
             held.Adapters.Reuse(run.RunId, adapter);
             held.Return(run.RunId, gradient);
             logger.CanaryComputed(digest, run.RunId, Stopwatch.GetElapsedTime(started).TotalSeconds);

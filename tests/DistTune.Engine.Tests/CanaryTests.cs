@@ -122,7 +122,7 @@ public sealed class CanaryTests : IDisposable
     }
 
     private Task<string> CanaryOfAsync(FakeComputer computer) =>
-        Canary.ComputeAsync(computer, _plan.RunId, _plan.VocabularySize, new float[_plan.Layout.Length], new float[_plan.Layout.Length], TestContext.Current.CancellationToken);
+        Canary.ComputeAsync(computer, _plan.RunId, _plan.VocabularySize, Canary.Adapter(new float[_plan.Layout.Length]), new float[_plan.Layout.Length], TestContext.Current.CancellationToken);
 
     private RunStore Open() => RunStore.Open(new FolderStorage(_folder), _plan, FakePlan.Initial(_plan), new RunStoreOptions(), _time);
 

@@ -56,7 +56,7 @@ internal sealed class OddWorker : IAsyncDisposable
         var computers = new TorchComputerSource(options);
         var baseSha256 = await computers.LoadBaseAsync(run, cancellationToken);
         var canary = await Canary.ComputeAsync(
-            computers.ComputerFor(run), run.RunId, run.VocabularySize, new float[run.LayoutLength], new float[run.LayoutLength], cancellationToken);
+            computers.ComputerFor(run), run.RunId, run.VocabularySize, Canary.Adapter(new float[run.LayoutLength]), new float[run.LayoutLength], cancellationToken);
         canary = computes?.Invoke(canary) ?? canary;
         var fingerprint = WorkerFingerprint.Of(computers.Library, baseSha256);
         var registration = new RegisterRequest

@@ -15,10 +15,11 @@ internal sealed class MeasuredProcess : IAsyncDisposable
     /// <param name="project">Its project: tests and services are built side by side, artifacts/bin/[project]/[configuration]/.</param>
     /// <param name="arguments">Its arguments.</param>
     /// <param name="environment">Added to this process' environment.</param>
-    public MeasuredProcess(string project, IEnumerable<string> arguments, IReadOnlyDictionary<string, string> environment)
+    /// <param name="executable">What the project builds, if it has another name.</param>
+    public MeasuredProcess(string project, IEnumerable<string> arguments, IReadOnlyDictionary<string, string> environment, string? executable = null)
     {
         var folder = new DirectoryInfo(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar));
-        var start = new ProcessStartInfo(Path.Combine(folder.Parent!.Parent!.FullName, project, folder.Name, project), arguments)
+        var start = new ProcessStartInfo(Path.Combine(folder.Parent!.Parent!.FullName, project, folder.Name, executable ?? project), arguments)
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
