@@ -17,6 +17,7 @@ internal static unsafe partial class NativeMethods
             return 0;
         var beside = Path.Combine(Path.GetDirectoryName(assembly.Location) ?? "", $"lib{Library}.so");
         var path = File.Exists(beside) ? beside : Path.Combine(AppContext.BaseDirectory, $"lib{Library}.so");
+        BlasKernels.Choose();
         try
         {
             return NativeLibrary.Load(path);
