@@ -9,7 +9,12 @@ internal static unsafe partial class NativeMethods
 {
     private const string Library = "TorchSharpShim";
 
-    static NativeMethods() => NativeLibrary.SetDllImportResolver(typeof(NativeMethods).Assembly, Resolve);
+    // Here, where every other thread waits: one that loaded libtorch meanwhile would be left with the kernels that it falls back to.
+    static NativeMethods()
+    {
+        BlasKernels.Choose();
+        NativeLibrary.SetDllImportResolver(typeof(NativeMethods).Assembly, Resolve);
+    }
 
     private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? search)
     {
@@ -17,7 +22,6 @@ internal static unsafe partial class NativeMethods
             return 0;
         var beside = Path.Combine(Path.GetDirectoryName(assembly.Location) ?? "", $"lib{Library}.so");
         var path = File.Exists(beside) ? beside : Path.Combine(AppContext.BaseDirectory, $"lib{Library}.so");
-        BlasKernels.Choose();
         try
         {
             return NativeLibrary.Load(path);
