@@ -22,7 +22,7 @@ internal static partial class BlasKernels
         }
     }
 
-    // Those that OpenBLAS takes on processors of the kind that it knows. Elsewhere it is left to itself.
+    // The names are those of OpenBLAS' kernels for x86-64. Without AVX2 it is left to itself: what it falls back to is right there.
     private static string? Name =>
         Avx512F.VL.IsSupported && Avx512BW.IsSupported && Avx512DQ.IsSupported && Avx512CD.IsSupported ? "SkylakeX"
         : Avx2.IsSupported && Fma.IsSupported ? IsAmd ? "Zen" : "Haswell"
